@@ -1,0 +1,437 @@
+//! `gluehook.toml`: what is structured in the configuration. Strict about unknown keys; secrets are references only.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::envelope::Source;
+use crate::event::hotglue::DEFAULT_POINTERS;
+use crate::retry::Policy;
+use crate::signature::{Encoding, Hash, Proof};
+use crate::span;
+
+mod complaint;
+
+pub use self::complaint::{Complaint, nearest};
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub endpoint: Vec<Endpoint>,
+    pub hotglue: Hotglue,
+    pub slack: Option<Slack>,
+    pub jetstream: Jetstream,
+    pub retry: Policy,
+    pub event_log: EventLog,
+}
+
+/// One URL that a source posts to: `POST /hooks/<name>`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Lower-case `[a-z0-9-]`.
+    pub name: String,
+    pub source: Source,
+    /// Several while rotating.
+    #[serde(default)]
+    pub secrets: Vec<SecretRef>,
+    /// The source's own proof unless given; `"none"` takes everything unverified.
+    #[serde(default)]
+    pub proof: Option<ProofSetting>,
+    /// Largest body taken.
+    #[serde(default = "one_mebibyte", deserialize_with = "span::de_bytes")]
+    pub max_body: u64,
+    /// Requests per second beyond which 429 is answered; unlimited unless given.
+    #[serde(default)]
+    pub max_per_second: Option<std::num::NonZeroU32>,
+}
+
+impl Endpoint {
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        match &self.proof {
+            None => match self.source {
+                Source::Hotglue => Proof::hotglue(),
+            },
+            Some(ProofSetting::Word(NoProof::None)) => Proof::None,
+            Some(ProofSetting::Hmac(hmac)) => Proof::Hmac {
+                header: hmac.header.to_ascii_lowercase(),
+                hash: hmac.hash,
+                encoding: hmac.encoding,
+                prefix: hmac.prefix.clone(),
+            },
+        }
+    }
+}
+
+fn one_mebibyte() -> u64 {
+    1 << 20
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "proof is \"none\", or a table such as { header = \"X-Signature\", hash = \"sha256\" }"
+)]
+pub enum ProofSetting {
+    Word(NoProof),
+    Hmac(HmacSetting),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoProof {
+    None,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HmacSetting {
+    pub header: String,
+    pub hash: Hash,
+    #[serde(default = "hex_encoding")]
+    pub encoding: Encoding,
+    #[serde(default)]
+    pub prefix: Option<String>,
+}
+
+fn hex_encoding() -> Encoding {
+    Encoding::Hex
+}
+
+/// Where a secret is: `env:NAME` or `file:PATH`. Never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum SecretRef {
+    Env(String),
+    File(PathBuf),
+}
+
+impl TryFrom<String> for SecretRef {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
+            // Not quoted: it may be the secret itself.
+            _ => Err("a secret is never written here: write \"env:NAME\" or \"file:PATH\"".to_owned()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hotglue {
+    pub environment: Vec<Environment>,
+    pub flow: Vec<Flow>,
+    pub defaults: FlowSettings,
+    /// Form of dates in job names and of the filter `date` without a format (`strftime`).
+    pub date_format: String,
+    /// JSON pointers into the payload under which counts of failed records are looked for.
+    pub failed_records: Vec<String>,
+    /// Longest wait for one answer.
+    #[serde(deserialize_with = "span::de_duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Hotglue {
+    fn default() -> Self {
+        Self {
+            environment: Vec::new(),
+            flow: Vec::new(),
+            defaults: FlowSettings::default(),
+            date_format: "%Y%m%d".to_owned(),
+            failed_records: DEFAULT_POINTERS.iter().map(ToString::to_string).collect(),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Hotglue {
+    /// Settings of a flow: its own, filled up from `[hotglue.defaults]`. An empty text says "none" and is not filled up.
+    #[must_use]
+    pub fn flow(&self, flow_id: &str) -> FlowSettings {
+        let mut settings = match self.flow.iter().find(|flow| flow.flow_id == flow_id) {
+            Some(flow) => flow.settings().or(&self.defaults),
+            None => self.defaults.clone(),
+        };
+        settings.drop_empty();
+        settings
+    }
+
+    /// The environment that an event belongs to. An event that names none (documented samples of 2020 leave it empty)
+    /// belongs to the only one.
+    #[must_use]
+    pub fn environment(&self, env_id: &str) -> Option<&Environment> {
+        match self.environment.as_slice() {
+            [only] if env_id.is_empty() => Some(only),
+            all => all.iter().find(|environment| environment.env_id == env_id),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    pub env_id: String,
+    #[serde(default = "hotglue_base_url")]
+    pub base_url: String,
+    pub api_key: SecretRef,
+}
+
+fn hotglue_base_url() -> String {
+    "https://api.hotglue.com".to_owned()
+}
+
+/// What the rules need to know of a flow.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    pub flow_id: String,
+    // serde can't flatten and deny unknown fields at once, so the settings stand here a second time.
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub schedule: Option<String>,
+    #[serde(default)]
+    pub schedule_connector_id: Option<String>,
+    #[serde(default)]
+    pub target: Option<String>,
+    #[serde(default)]
+    pub target_schedule: Option<String>,
+    #[serde(default)]
+    pub target_connector_id: Option<String>,
+    #[serde(default)]
+    pub target_config: Option<toml::Table>,
+    #[serde(default)]
+    pub config_schema: Option<PathBuf>,
+}
+
+impl Flow {
+    fn settings(&self) -> FlowSettings {
+        FlowSettings {
+            name: self.name.clone(),
+            schedule: self.schedule.clone(),
+            schedule_connector_id: self.schedule_connector_id.clone(),
+            target: self.target.clone(),
+            target_schedule: self.target_schedule.clone(),
+            target_connector_id: self.target_connector_id.clone(),
+            target_config: self.target_config.clone(),
+            config_schema: self.config_schema.clone(),
+        }
+    }
+}
+
+/// Settings of one flow; also `[hotglue.defaults]`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FlowSettings {
+    /// For people.
+    pub name: Option<String>,
+    /// The tenant's schedule, `cron(…)`, UTC.
+    pub schedule: Option<String>,
+    /// Scope of that schedule at hotglue; none = the flow's own.
+    pub schedule_connector_id: Option<String>,
+    /// The target that every tenant of the flow must have.
+    pub target: Option<String>,
+    /// The target's schedule, `cron(…)`, UTC.
+    pub target_schedule: Option<String>,
+    /// Scope of the target's schedule at hotglue; the target itself unless given.
+    pub target_connector_id: Option<String>,
+    /// Sent as `config` when the target is linked.
+    pub target_config: Option<toml::Table>,
+    /// JSON Schema that a valid tenant config satisfies; relative to the configuration file.
+    pub config_schema: Option<PathBuf>,
+}
+
+impl FlowSettings {
+    /// Names that rules may read as `flow.…`.
+    pub const FIELDS: &[&str] =
+        &["flow_id", "name", "schedule", "target", "target_schedule", "config_schema"];
+
+    fn or(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        Self {
+            name: self.name.or(defaults.name),
+            schedule: self.schedule.or(defaults.schedule),
+            schedule_connector_id: self.schedule_connector_id.or(defaults.schedule_connector_id),
+            target: self.target.or(defaults.target),
+            target_schedule: self.target_schedule.or(defaults.target_schedule),
+            target_connector_id: self.target_connector_id.or(defaults.target_connector_id),
+            target_config: self.target_config.or(defaults.target_config),
+            config_schema: self.config_schema.or(defaults.config_schema),
+        }
+    }
+
+    fn drop_empty(&mut self) {
+        let texts = [
+            &mut self.name,
+            &mut self.schedule,
+            &mut self.schedule_connector_id,
+            &mut self.target,
+            &mut self.target_schedule,
+            &mut self.target_connector_id,
+        ];
+        for text in texts {
+            text.take_if(|text| text.is_empty());
+        }
+        self.config_schema.take_if(|path| path.as_os_str().is_empty());
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slack {
+    /// Bot token for `chat.postMessage`; or `webhook_url`.
+    #[serde(default)]
+    pub token: Option<SecretRef>,
+    /// Incoming-webhook URL; a secret in itself.
+    #[serde(default)]
+    pub webhook_url: Option<SecretRef>,
+    /// Where messages go unless a rule says otherwise.
+    #[serde(default)]
+    pub channel: Option<String>,
+    #[serde(default = "slack_base_url")]
+    pub base_url: String,
+    #[serde(default = "ten_seconds", deserialize_with = "span::de_duration")]
+    pub timeout: Duration,
+}
+
+fn slack_base_url() -> String {
+    "https://slack.com".to_owned()
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+/// Limits of the streams that `gluehook setup` creates.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jetstream {
+    pub replicas: usize,
+    #[serde(deserialize_with = "span::de_duration")]
+    pub max_age: Duration,
+    /// Largest size of `HOOKS`; none = as much as the server has.
+    #[serde(deserialize_with = "span::de_some_bytes")]
+    pub max_bytes: Option<u64>,
+    /// How long a repeated `Nats-Msg-Id` is recognised.
+    #[serde(deserialize_with = "span::de_duration")]
+    pub duplicate_window: Duration,
+}
+
+impl Default for Jetstream {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            max_age: Duration::from_secs(30 * 86_400),
+            max_bytes: None,
+            duplicate_window: Duration::from_secs(86_400),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventLog {
+    /// How long events, decisions and steps are kept.
+    #[serde(deserialize_with = "span::de_duration")]
+    pub keep: Duration,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 86_400) }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file's text.
+    ///
+    /// # Errors
+    /// Each [`Complaint`] is one sentence with line and column where they are known.
+    pub fn parse(text: &str) -> Result<Self, Vec<Complaint>> {
+        let config: Self = toml::from_str(text).map_err(|error| vec![Complaint::from_toml(&error, text)])?;
+        let complaints = config.complaints();
+        if complaints.is_empty() { Ok(config) } else { Err(complaints) }
+    }
+
+    fn complaints(&self) -> Vec<Complaint> {
+        let mut found = Vec::new();
+        let mut say = |sentence: String| found.push(Complaint::general(sentence));
+        let mut seen = BTreeMap::new();
+        for endpoint in &self.endpoint {
+            let name = &endpoint.name;
+            if name.is_empty()
+                || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            {
+                say(format!("endpoint `{name}`: a name is made of lower-case letters, digits and `-`"));
+            }
+            if seen.insert(name, ()).is_some() {
+                say(format!("endpoint `{name}` is there twice: give one of them another name"));
+            }
+            match endpoint.proof() {
+                Proof::None => {}
+                Proof::Hmac { .. } if endpoint.secrets.is_empty() => say(format!(
+                    "endpoint `{name}` has no secrets: add secrets = [\"env:NAME\"], or proof = \"none\" to take everything unverified"
+                )),
+                Proof::Hmac { .. } => {}
+            }
+        }
+        for (i, environment) in self.hotglue.environment.iter().enumerate() {
+            let id = &environment.env_id;
+            if self.hotglue.environment[..i].iter().any(|other| other.env_id == *id) {
+                say(format!("the hotglue environment `{id}` is there twice: leave one"));
+            }
+            if !environment.base_url.starts_with("http://") && !environment.base_url.starts_with("https://") {
+                say(format!("the hotglue environment `{id}`: base_url must begin with http:// or https://"));
+            }
+        }
+        for (i, flow) in self.hotglue.flow.iter().enumerate() {
+            if self.hotglue.flow[..i].iter().any(|other| other.flow_id == flow.flow_id) {
+                say(format!("the flow `{}` is there twice: leave one", flow.flow_id));
+            }
+        }
+        let flows = self
+            .hotglue
+            .flow
+            .iter()
+            .map(|flow| (flow.flow_id.as_str(), &flow.schedule, &flow.target_schedule));
+        let defaults = &self.hotglue.defaults;
+        for (flow, schedule, target) in
+            flows.chain([("defaults", &defaults.schedule, &defaults.target_schedule)])
+        {
+            for expression in [schedule, target].into_iter().flatten().filter(|text| !text.is_empty()) {
+                if !expression.starts_with("cron(") || !expression.ends_with(')') {
+                    say(format!(
+                        "flow `{flow}`: the schedule `{expression}` must be written as cron(0 */4 * * *)"
+                    ));
+                }
+            }
+        }
+        if let Some(slack) = &self.slack {
+            match (&slack.token, &slack.webhook_url) {
+                (None, None) => say("[slack] needs a token or a webhook_url".to_owned()),
+                (Some(_), Some(_)) => say("[slack] has a token and a webhook_url: leave one".to_owned()),
+                (Some(_), None) if slack.channel.is_none() => {
+                    say("[slack] needs a channel, such as channel = \"#hotglue-webhooks\"".to_owned());
+                }
+                _ => {}
+            }
+        }
+        if self.jetstream.duplicate_window > self.jetstream.max_age {
+            say("[jetstream] duplicate_window can't be longer than max_age".to_owned());
+        }
+        if self.retry.attempts == 0 {
+            say("[retry] attempts must be at least 1".to_owned());
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests;

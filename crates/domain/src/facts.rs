@@ -1,0 +1,114 @@
+//! What may be asked of hotglue about a tenant, and what was answered. Gathered first, stored with the decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// Something a rule wants to know before it can decide; always about the event's own tenant and flow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// Answers `tenant.config_valid` and `tenant.config_problems`.
+    Config,
+    /// Answers `tenant.state_is_null`.
+    State,
+    /// Answers `tenant.linked_sources`.
+    LinkedSources,
+    /// Answers `tenant.linked_targets`.
+    LinkedTargets,
+    /// Answers `tenant.schedule`.
+    Schedule,
+    /// The last value of a rule's `changed` expression for this tenant and flow; from our own event log.
+    LastValue { rule: String },
+}
+
+pub type Needs = BTreeSet<Need>;
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Never the config itself: it holds the customer's secrets. `problems` names paths, never values.
+    Config {
+        problems: Vec<String>,
+    },
+    State {
+        is_null: bool,
+    },
+    LinkedSources(Vec<String>),
+    LinkedTargets(Vec<String>),
+    Schedule(Option<Schedule>),
+    LastValue {
+        rule: String,
+        value: Option<String>,
+    },
+}
+
+/// A tenant's schedule as hotglue reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Schedule {
+    pub expression: String,
+    /// `ENABLED`, `DISABLED`, or empty when hotglue did not say.
+    pub state: String,
+}
+
+/// All that is known so far. A field that is none was never asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Facts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_valid: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_problems: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_is_null: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linked_sources: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linked_targets: Option<Vec<String>>,
+    /// Outer none: not asked. Inner none: asked, and there is none.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "asked")]
+    pub schedule: Option<Option<Schedule>>,
+    /// By rule; the inner none means that no value was seen before.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_values: BTreeMap<String, Option<String>>,
+}
+
+/// A `null` that is present means "asked, and there is none".
+fn asked<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Schedule>>, D::Error> {
+    Option::<Schedule>::deserialize(deserializer).map(Some)
+}
+
+impl Facts {
+    pub fn learn(&mut self, fact: Fact) {
+        match fact {
+            Fact::Config { problems } => {
+                self.config_valid = Some(problems.is_empty());
+                self.config_problems = Some(problems);
+            }
+            Fact::State { is_null } => self.state_is_null = Some(is_null),
+            Fact::LinkedSources(taps) => self.linked_sources = Some(taps),
+            Fact::LinkedTargets(targets) => self.linked_targets = Some(targets),
+            Fact::Schedule(schedule) => self.schedule = Some(schedule),
+            Fact::LastValue { rule, value } => {
+                self.last_values.insert(rule, value);
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn knows(&self, need: &Need) -> bool {
+        match need {
+            Need::Config => self.config_valid.is_some() || self.config_problems.is_some(),
+            Need::State => self.state_is_null.is_some(),
+            Need::LinkedSources => self.linked_sources.is_some(),
+            Need::LinkedTargets => self.linked_targets.is_some(),
+            Need::Schedule => self.schedule.is_some(),
+            Need::LastValue { rule } => self.last_values.contains_key(rule),
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,323 @@
+//! What is remembered of an event: the words that the event log is written and read in.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::event::Event;
+use crate::names::EventId;
+use crate::plan::{Decision, NewValue, Step};
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A worker has it.
+    Open,
+    /// No rule took it.
+    NoRule,
+    /// Every step is settled.
+    Done,
+    /// Something failed for now; it will be tried again.
+    Retrying,
+    /// Given up; it lies in the dead-letter stream.
+    Dead,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 5] = [Self::Open, Self::NoRule, Self::Done, Self::Retrying, Self::Dead];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::NoRule => "no_rule",
+            Self::Done => "done",
+            Self::Retrying => "retrying",
+            Self::Dead => "dead",
+        }
+    }
+
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
+    }
+}
+
+/// An event as it enters the log: raw bytes and headers (redacted), and the columns one searches by.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    pub event: Event,
+    /// Sequence in the stream it came from.
+    pub stream_sequence: u64,
+    pub subject: String,
+    pub headers: Vec<(String, String)>,
+    /// The raw bytes; with secrets taken out where there were any.
+    pub body: Vec<u8>,
+    pub body_redacted: bool,
+}
+
+/// An event on which no rule acts: written with many others in one transaction.
+#[derive(Debug, Clone)]
+pub struct Quiet {
+    pub arrival: Arrival,
+    pub run: String,
+    /// Version of the rulebook that found nothing to do.
+    pub rulebook: String,
+    pub decided_at: Timestamp,
+}
+
+/// Was the event in the log before?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    First,
+    Again,
+}
+
+/// State of a step in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not taken yet, or failed for now.
+    Pending,
+    /// A worker is at it, until its lease ends.
+    Claimed,
+    Done,
+    /// Failed for good.
+    Failed,
+    /// May have happened, may not: the outside offers no way to ask. Settled, and shown.
+    Unknown,
+    /// A newer event had already set the same schedule.
+    Superseded,
+    /// An earlier step of its rule failed for good.
+    Skipped,
+}
+
+impl StepState {
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Claimed,
+        Self::Done,
+        Self::Failed,
+        Self::Unknown,
+        Self::Superseded,
+        Self::Skipped,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Claimed => "claimed",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Superseded => "superseded",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Nothing more will be done about it.
+    #[must_use]
+    pub fn settled(self) -> bool {
+        !matches!(self, Self::Pending | Self::Claimed)
+    }
+}
+
+/// What one gets when asking for a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours until the lease ends. `begun` earlier attempts were started and never settled (a crash, a lost
+    /// answer): the effect may have taken place.
+    Mine { begun: u32 },
+    /// Settled before, in this state.
+    Settled(StepState),
+    /// Another worker is at it.
+    Busy { until: Timestamp },
+}
+
+/// How an attempt at a step ended, as it is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepEnd {
+    /// `request` and `answer` in short, for people.
+    Done {
+        request: String,
+        answer: String,
+    },
+    /// As `Done`, but an earlier attempt may have had the effect too.
+    DonePerhapsTwice {
+        request: String,
+        answer: String,
+    },
+    /// Not now. `uncertain`: the effect may have taken place.
+    Again {
+        why: String,
+        uncertain: bool,
+    },
+    Failed {
+        why: String,
+    },
+    Unknown {
+        why: String,
+    },
+    Superseded {
+        why: String,
+    },
+    Skipped {
+        why: String,
+    },
+}
+
+/// A step as the log shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepRecord {
+    #[serde(flatten)]
+    pub step: Step,
+    pub state: StepState,
+    /// How often it was begun.
+    pub attempts: u32,
+    pub perhaps_twice: bool,
+    pub request: Option<String>,
+    pub answer: Option<String>,
+    pub error: Option<String>,
+    pub changed_at: Timestamp,
+}
+
+/// One attempt at an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    pub run: String,
+    /// From 1.
+    pub number: u32,
+    pub worker: String,
+    pub at: Timestamp,
+    pub outcome: Outcome,
+    pub why: Option<String>,
+}
+
+/// An event in a listing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EventRow {
+    /// Order of arrival in the log; newest highest.
+    pub row: i64,
+    #[serde(flatten)]
+    pub event: EventColumns,
+    pub outcome: Outcome,
+    /// Names of the rules that took it.
+    pub rules: Vec<String>,
+    pub rulebook: Option<String>,
+    /// How often it was delivered to a worker.
+    pub deliveries: u32,
+    /// Failed attempts.
+    pub failures: u32,
+    pub why: Option<String>,
+    pub stream_sequence: u64,
+}
+
+/// The searchable columns of an event; the names are those of the rulebook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventColumns {
+    pub id: EventId,
+    pub kind: String,
+    pub source: String,
+    pub endpoint: String,
+    pub env_id: String,
+    pub flow_id: String,
+    pub tenant: String,
+    pub job_id: String,
+    pub job_name: String,
+    pub tap: String,
+    pub target: String,
+    pub connector: String,
+    pub status: String,
+    pub sync_type: String,
+    pub error: String,
+    pub occurred_at: Timestamp,
+    pub received_at: Timestamp,
+}
+
+/// All that is known of one event.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventRecord {
+    #[serde(flatten)]
+    pub row: EventRow,
+    pub subject: String,
+    pub headers: Vec<(String, String)>,
+    #[serde(skip)]
+    pub body: Vec<u8>,
+    pub body_redacted: bool,
+    /// Oldest first; one per run.
+    pub decisions: Vec<Decision>,
+    pub steps: Vec<StepRecord>,
+    pub attempts: Vec<Attempt>,
+}
+
+/// What to list. Fields that are none do not narrow; texts match whole unless said otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub endpoint: Option<String>,
+    pub tenant: Option<String>,
+    pub env_id: Option<String>,
+    pub flow_id: Option<String>,
+    pub tap: Option<String>,
+    pub job_id: Option<String>,
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub outcome: Option<Outcome>,
+    /// A rule that took the event.
+    pub rule: Option<String>,
+    /// Part of the error text, case ignored (ASCII).
+    pub error: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub from_sequence: Option<u64>,
+    pub to_sequence: Option<u64>,
+    /// Only rows before this one (for the next page).
+    pub before_row: Option<i64>,
+    /// Only rows after this one (for following).
+    pub after_row: Option<i64>,
+}
+
+/// Scope of a rule's remembered value: `<env>/<flow>/<tenant>`.
+#[must_use]
+pub fn scope(event: &Event) -> String {
+    format!("{}/{}/{}", event.env_id, event.flow_id, event.tenant)
+}
+
+/// Decision with what must be written in the same transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdicts<'a> {
+    pub decision: &'a Decision,
+    /// Where `decision.new_values` are remembered.
+    pub scope: &'a str,
+    /// A value of an older event never replaces that of a newer one.
+    pub occurred_at: Timestamp,
+}
+
+impl Verdicts<'_> {
+    #[must_use]
+    pub fn new_values(&self) -> &[NewValue] {
+        &self.decision.new_values
+    }
+}
+
+/// The schedule that an action would change: changes of one schedule are applied in event time.
+#[must_use]
+pub fn schedule_scope(action: &Action) -> Option<String> {
+    match action {
+        Action::SetSchedule { place, which, connector_id, .. } => Some(format!(
+            "{}/{}/{}/{}/{}",
+            place.env_id,
+            place.flow_id,
+            place.tenant,
+            which.as_str(),
+            connector_id.as_deref().unwrap_or_default()
+        )),
+        _ => None,
+    }
+}

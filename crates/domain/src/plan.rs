@@ -1,0 +1,138 @@
+//! What was decided about an event: for each rule its verdict, and the steps to take.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::action::Action;
+use crate::facts::Facts;
+use crate::names::EventId;
+
+/// The run in which live events are decided. A replay has a run of its own, so that its steps are steps of their own.
+pub const LIVE: &str = "live";
+
+/// One action of one rule, with the key under which the ledger makes its effect single.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub key: StepKey,
+    pub rule: String,
+    /// Place of the step in its rule, from 0.
+    pub place: usize,
+    pub action: Action,
+}
+
+/// `<event>/<run>/<rule>/<word>/<fingerprint>`: by meaning, never by position, so that every attempt and every
+/// redelivery finds the same step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepKey(pub String);
+
+impl StepKey {
+    #[must_use]
+    pub fn new(event: &EventId, run: &str, rule: &str, action: &Action) -> Self {
+        Self(format!("{event}/{run}/{rule}/{}/{}", action.word(), action.fingerprint()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How one rule fared with one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// `mode = "off"`.
+    Off,
+    /// The event is of a kind that the rule is not `on`.
+    OtherKind,
+    /// `when[line]` did not hold (lines from 1); `why` when it could not be evaluated at all.
+    NotHeld {
+        line: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// All conditions held, but the value of `changed` is the one seen before.
+    Unchanged,
+    /// All conditions held, but another rule that matched names this one in `instead_of`.
+    Silenced { by: String },
+    /// Matched; so many steps were planned.
+    Matched { steps: usize },
+    /// Matched in `mode = "shadow"`: these actions would have been taken.
+    Shadow { actions: Vec<Action> },
+    /// Matched, but a step could not be worked out; none of its steps is taken, and the event is buried with `why`.
+    Broken { why: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleVerdict {
+    pub rule: String,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// A new value of a rule's `changed` expression, remembered together with the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewValue {
+    pub rule: String,
+    pub value: String,
+}
+
+/// What the rulebook says of an event, given what is known. Pure result; becomes a [`Decision`] when written down.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    pub verdicts: Vec<RuleVerdict>,
+    pub steps: Vec<Step>,
+    pub new_values: Vec<NewValue>,
+}
+
+impl Plan {
+    /// Does any rule take this event? If not, "no rule" is its outcome.
+    #[must_use]
+    pub fn takes(&self) -> bool {
+        self.verdicts.iter().any(|v| {
+            matches!(
+                v.verdict,
+                Verdict::Matched { .. }
+                    | Verdict::Shadow { .. }
+                    | Verdict::Broken { .. }
+                    | Verdict::Unchanged
+            )
+        })
+    }
+
+    /// The first rule that could not be worked out.
+    #[must_use]
+    pub fn broken(&self) -> Option<(&str, &str)> {
+        broken(&self.verdicts)
+    }
+}
+
+fn broken(verdicts: &[RuleVerdict]) -> Option<(&str, &str)> {
+    verdicts.iter().find_map(|v| match &v.verdict {
+        Verdict::Broken { why } => Some((v.rule.as_str(), why.as_str())),
+        _ => None,
+    })
+}
+
+/// A decision as written down before the first effect. Resumed, never remade, when the event is delivered again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub event: EventId,
+    pub run: String,
+    /// Version of the rulebook that decided.
+    pub rulebook: String,
+    pub decided_at: Timestamp,
+    pub facts: Facts,
+    pub verdicts: Vec<RuleVerdict>,
+    pub steps: Vec<Step>,
+    #[serde(default)]
+    pub new_values: Vec<NewValue>,
+}
+
+impl Decision {
+    #[must_use]
+    pub fn broken(&self) -> Option<(&str, &str)> {
+        broken(&self.verdicts)
+    }
+}

@@ -1,0 +1,89 @@
+//! Lengths of time and sizes as people write them in settings: `30d`, `10m`, `1MiB`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// Parses `<number><unit>` with unit `ms`, `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// A sentence that shows the accepted forms.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is not a length of time: write a whole number and ms, s, m, h or d, such as \"10m\""
+        )
+    };
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let millis = match text[digits..].trim() {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Parses `<number><unit>` with unit `B`, `KiB`, `MiB`, `GiB` (also `KB`, `MB`, `GB` = powers of 1000) into bytes.
+///
+/// # Errors
+/// A sentence that shows the accepted forms.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong =
+        || format!("`{text}` is not a size: write a whole number and B, KiB, MiB or GiB, such as \"1MiB\"");
+    let text = text.trim();
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit = match text[digits..].trim() {
+        "B" | "" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+pub(crate) fn de_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration(&text).map_err(D::Error::custom)
+}
+
+pub(crate) fn de_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    bytes(&text).map_err(D::Error::custom)
+}
+
+pub(crate) fn de_some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    de_bytes(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_read_as_written() {
+        assert_eq!(duration("30d"), Ok(Duration::from_secs(30 * 86_400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in
+            ["", "10", "d", "-1s", "1.5h", "10 years", "99999999999999999999d", "18446744073709551615d"]
+        {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_written() {
+        assert_eq!(bytes("1MiB"), Ok(1 << 20));
+        assert_eq!(bytes("512"), Ok(512));
+        assert!(bytes("1 mile").is_err());
+    }
+}
