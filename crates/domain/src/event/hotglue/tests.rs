@@ -93,7 +93,7 @@ fn error_is_text_whatever_was_sent() {
         (r#""error":{"code":401,"why":"x"}"#, r#"{"code":401,"why":"x"}"#),
         (r#""error":["a","b"]"#, r#"["a","b"]"#),
         (r#""error":null,"message":"m""#, "m"),
-        (r#""error":"boom","message":"m""#, "boom\nm"),
+        (r#""error":"boom","message":"why""#, "boom\nwhy"),
         (r#""error":"it went boom today","message":"boom""#, "it went boom today"),
         (r#""message":null"#, ""),
     ] {
