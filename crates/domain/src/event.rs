@@ -72,6 +72,9 @@ pub struct Event {
     /// The JSON as sent, redacted. Known to rules as `payload`.
     #[serde(skip)]
     pub payload: serde_json::Value,
+    /// Something secret was taken out of `payload`.
+    #[serde(skip)]
+    pub redacted: bool,
 }
 
 impl Event {
@@ -99,6 +102,52 @@ impl Event {
         "occurred_at",
         "received_at",
     ];
+}
+
+impl Event {
+    /// Stands in the log for a verified body that can't be read.
+    #[must_use]
+    pub fn unreadable(envelope: &Envelope, why: &Unreadable) -> Self {
+        Self {
+            id: envelope.id.clone(),
+            kind: Kind::Unknown,
+            source: envelope.source,
+            endpoint: envelope.endpoint.clone(),
+            env_id: String::new(),
+            flow_id: String::new(),
+            tenant: String::new(),
+            job_id: String::new(),
+            job_name: String::new(),
+            tap: String::new(),
+            target: String::new(),
+            connector: String::new(),
+            status: String::new(),
+            completed: false,
+            failed: false,
+            sync_type: String::new(),
+            error: why.to_string(),
+            failed_records: BTreeMap::new(),
+            first_link: None,
+            occurred_at: envelope.received_at,
+            received_at: envelope.received_at,
+            payload: serde_json::Value::Null,
+            redacted: false,
+        }
+    }
+
+    /// The body as it may be stored: the very bytes, or a redacted text of them where there was a secret.
+    #[must_use]
+    pub fn storable_body(&self, envelope: &Envelope) -> (Vec<u8>, bool) {
+        if self.redacted {
+            return (self.payload.to_string().into_bytes(), true);
+        }
+        if self.payload.is_null() {
+            let body = crate::redact::body(&envelope.body);
+            let redacted = matches!(body, std::borrow::Cow::Owned(_));
+            return (body.into_owned(), redacted);
+        }
+        (envelope.body.to_vec(), false)
+    }
 }
 
 /// A verified body that is no event of its source at all. It is buried, so that a person sees it.

@@ -85,7 +85,7 @@ fn kind_of(has_job_id: bool, event: &str, names_connection: bool, has_connector:
 
 pub(super) fn read(envelope: &Envelope, count_at: &[String]) -> Result<Event, Unreadable> {
     let mut payload = lenient::parse(&envelope.body).map_err(Unreadable)?;
-    redact::value(&mut payload);
+    let redacted = redact::value(&mut payload);
     let empty = Map::new();
     let fields = payload.as_object().unwrap_or(&empty);
     let text = |name: &str| scalar_text(fields.get(name));
@@ -136,6 +136,7 @@ pub(super) fn read(envelope: &Envelope, count_at: &[String]) -> Result<Event, Un
         received_at: envelope.received_at,
         status,
         payload,
+        redacted,
     })
 }
 
