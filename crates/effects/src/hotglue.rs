@@ -1,0 +1,192 @@
+//! hotglue's V1 REST API, one [`Api`] per environment. Where the vendor documents nothing, every answer that was seen
+//! or that is likely is accepted.
+
+mod observe;
+mod perform;
+
+use std::time::Duration;
+
+use domain::action::Place;
+use domain::config::Environment;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::classify::{self, OPERATOR_PACE};
+use crate::http::{Answer, Call, Peer};
+use crate::outcome::EffectError;
+use crate::scrub::{self, Scrub};
+
+/// Everything that isn't unreserved (RFC 3986) is encoded: a tenant is any string its owner chose.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One environment.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    peer: Peer,
+    env_id: String,
+}
+
+/// What hotglue says about a schedule. Reading one is not documented.
+#[derive(Debug, PartialEq, Eq)]
+enum Reported {
+    Schedule(domain::facts::Schedule),
+    /// Said so.
+    None,
+    /// This hotglue can't be asked.
+    NotReadable,
+}
+
+impl Api {
+    pub(crate) fn new(
+        environment: &Environment,
+        key: &SecretString,
+        timeout: Duration,
+        scrub: Scrub,
+    ) -> Result<Self, String> {
+        let env_id = environment.env_id.clone();
+        let who = format!("hotglue (environment `{env_id}`)");
+        let mut key = HeaderValue::from_str(key.expose_secret())
+            .map_err(|_| format!("{who}: the API key has characters that no header can carry"))?;
+        key.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert("x-api-key", key);
+        headers.insert("accept", HeaderValue::from_static("application/json"));
+        let peer = Peer::new(who, &environment.base_url, headers, timeout, scrub)?;
+        Ok(Self { peer, env_id })
+    }
+
+    pub(crate) fn env_id(&self) -> &str {
+        &self.env_id
+    }
+
+    /// Reachable, and does it take the key? The number of tenants says that it is the environment one means.
+    pub(crate) async fn check(&self) -> Result<String, EffectError> {
+        let path = format!("/tenants/{}", segment("environment", &self.env_id)?);
+        let call = Call::get(&path);
+        let answer = self.peer.call(&call).await?;
+        if !answer.is_success() {
+            return Err(self.refused(&call, &answer));
+        }
+        match answer.json() {
+            Some(Value::Array(tenants)) => Ok(format!("reachable, key accepted, {} tenants", tenants.len())),
+            Some(_) => Ok("reachable, key accepted".to_owned()),
+            None => Err(classify::unreadable(&self.peer.who, &call.label())),
+        }
+    }
+
+    /// `/{env}/{flow}/{tenant}{rest}`. The environment is the one configured: an event may leave its own empty.
+    fn in_flow(&self, place: &Place, rest: &str) -> Result<String, EffectError> {
+        Ok(format!(
+            "/{}/{}/{}{rest}",
+            segment("environment", &self.env_id)?,
+            segment("flow", &place.flow_id)?,
+            segment("tenant", &place.tenant)?
+        ))
+    }
+
+    fn refused(&self, call: &Call<'_>, answer: &Answer) -> EffectError {
+        match answer.status {
+            401 | 403 => EffectError::Transient {
+                why: format!(
+                    "hotglue refuses the API key of environment `{}`, {} to {}{}; put a valid key where its api_key setting points, and restart",
+                    self.env_id,
+                    answer.status,
+                    call.label(),
+                    classify::says(answer)
+                ),
+                after: Some(OPERATOR_PACE),
+                uncertain: false,
+            },
+            _ => classify::refused(answer, &self.peer.who, &call.label(), call.writes()),
+        }
+    }
+
+    /// A success and its JSON; an empty body is null.
+    fn json(&self, call: &Call<'_>, answer: &Answer) -> Result<Value, EffectError> {
+        answer.json().ok_or_else(|| classify::unreadable(&self.peer.who, &call.label()))
+    }
+}
+
+/// One segment of a path, encoded. No URL can address a segment that is empty or made of dots: `..` would be resolved
+/// by client, proxy or server, even as `%2E%2E`, and the call would change something else.
+fn segment(what: &str, text: &str) -> Result<String, EffectError> {
+    match text {
+        "" => Err(EffectError::permanent(format!(
+            "the event names no {what}, so hotglue can't be asked about it"
+        ))),
+        "." | ".." => {
+            Err(EffectError::permanent(format!("a {what} named `{text}` can't be addressed at hotglue")))
+        }
+        _ => Ok(utf8_percent_encode(text, SEGMENT).to_string()),
+    }
+}
+
+/// Is it the route that is missing, rather than the thing asked for? Said by API Gateway (403 for REST APIs, 404
+/// without hotglue's `Code` for HTTP APIs) or by the status itself.
+fn no_such_route(answer: &Answer) -> bool {
+    match answer.status {
+        405 | 501 => true,
+        403 => answer.text().contains("Missing Authentication Token"),
+        404 => answer.json().is_none_or(|body| body.get("Code").or_else(|| body.get("code")).is_none()),
+        _ => false,
+    }
+}
+
+/// Ids in a list of links: `keys` in order of preference.
+fn names(list: &Value, keys: &[&str]) -> Option<Vec<String>> {
+    let name = |item: &Value| match item {
+        Value::String(name) => Some(name.clone()),
+        item => keys.iter().find_map(|key| item.get(key)?.as_str()).map(str::to_owned),
+    };
+    match list {
+        Value::Null => Some(Vec::new()),
+        Value::Array(items) => Some(items.iter().filter_map(name).collect()),
+        _ => None,
+    }
+}
+
+/// For sentences: a name from an event is of any length.
+fn shown(name: &str) -> String {
+    scrub::shortened(name, 80)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn any_tenant_stays_within_its_segment() {
+        for (name, encoded) in [
+            ("1414_1", "1414_1"),
+            ("a/b", "a%2Fb"),
+            ("../x", "..%2Fx"),
+            ("a b?c#d", "a%20b%3Fc%23d"),
+            ("a\\b\n\0", "a%5Cb%0A%00"),
+            ("%2e%2e", "%252e%252e"),
+            ("…", "%E2%80%A6"),
+            ("...", "..."),
+        ] {
+            let segment = segment("tenant", name).unwrap();
+            assert_eq!(segment, encoded);
+            let url = url::Url::parse(&format!("http://h/e/f/{segment}/jobs")).unwrap();
+            assert_eq!(url.path(), format!("/e/f/{encoded}/jobs"), "no parser sees another path");
+        }
+        for unaddressable in ["", ".", ".."] {
+            assert!(matches!(segment("tenant", unaddressable), Err(EffectError::Permanent { .. })));
+        }
+    }
+
+    #[test]
+    fn lists_of_links_are_read_by_any_of_their_keys() {
+        let keys = &["tap", "id", "name"];
+        let list =
+            json!([{"tap": "exact", "id": "x"}, {"id": "shopify"}, {"name": "n"}, "plain", {"x": 1}, 5]);
+        assert_eq!(names(&list, keys).unwrap(), ["exact", "shopify", "n", "plain"]);
+        assert_eq!(names(&Value::Null, keys), Some(vec![]));
+        assert_eq!(names(&json!({"a": 1}), keys), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! Writing. Everything here may be done twice: what hotglue would do twice is looked up first.
+
+use domain::action::{Place, Which};
+use serde_json::{Value, json};
+
+use super::{Api, Reported, shown};
+use crate::classify;
+use crate::http::Call;
+use crate::outcome::{EffectError, Receipt};
+use crate::scrub;
+
+impl Api {
+    /// `PUT …/jobs/schedule`: the one way to switch a schedule on and off, and it always wants the expression.
+    pub(crate) async fn set_schedule(
+        &self,
+        place: &Place,
+        which: Which,
+        connector_id: Option<&str>,
+        expression: Option<&str>,
+        enabled: bool,
+    ) -> Result<Receipt, EffectError> {
+        let path = self.in_flow(place, "/jobs/schedule")?;
+        let read_back;
+        let expression = match expression {
+            Some(expression) => expression,
+            None => match self.reported_schedule(place, connector_id).await? {
+                Reported::Schedule(schedule) => {
+                    read_back = schedule.expression;
+                    &read_back
+                }
+                Reported::None if !enabled => {
+                    return Ok(Receipt {
+                        request: Call::get(&path).label(),
+                        answer: "nothing to switch off: hotglue reports no schedule".to_owned(),
+                    });
+                }
+                reported => return Err(no_expression(place, which, &reported)),
+            },
+        };
+        let state = if enabled { "ENABLED" } else { "DISABLED" };
+        let mut body = json!({"schedule_expression": expression, "state": state});
+        if let Some(connector_id) = connector_id {
+            body["connector_id"] = connector_id.into();
+        }
+        let call = Call::put(&path, &body);
+        let answer = self.peer.call(&call).await?;
+        if !answer.is_success() {
+            return Err(self.refused(&call, &answer));
+        }
+        Ok(Receipt { request: format!("{} {body}", call.label()), answer: answer.short() })
+    }
+
+    /// `POST …/linkedTargets`. Posting over a link would replace its config, so it is looked up first. The body is
+    /// inferred from that of linkedSources.
+    pub(crate) async fn link_target(
+        &self,
+        place: &Place,
+        target: &str,
+        config: Value,
+    ) -> Result<Receipt, EffectError> {
+        let path = self.in_flow(place, "/linkedTargets")?;
+        if self.linked_targets(place).await?.iter().any(|linked| linked == target) {
+            return Ok(Receipt {
+                request: Call::get(&path).label(),
+                answer: format!("already there: target {} is linked", shown(target)),
+            });
+        }
+        // Its values may be secrets, so none is told.
+        let told = if config.as_object().is_some_and(serde_json::Map::is_empty) { "{}" } else { "{…}" };
+        let told = format!(r#"{{"target":{{"target":{},"config":{told}}}}}"#, json!(target));
+        let body = json!({"target": {"target": target, "config": config}});
+        let call = Call::post(&path, &body);
+        let answer = self.peer.call(&call).await?;
+        let request = format!("{} {told}", call.label());
+        match answer.status {
+            200..=299 => Ok(Receipt { request, answer: answer.short() }),
+            400 | 409 if answer.text().to_ascii_lowercase().contains("already") => {
+                Ok(Receipt { request, answer: format!("already there: {}", answer.short()) })
+            }
+            409 => Ok(Receipt { request, answer: format!("already there: {}", answer.short()) }),
+            _ => Err(self.refused(&call, &answer)),
+        }
+    }
+
+    /// `POST …/jobs`, unless a job of this name is listed: hotglue offers no idempotency key.
+    pub(crate) async fn run_job(&self, place: &Place, tap: &str, name: &str) -> Result<Receipt, EffectError> {
+        let path = self.in_flow(place, "/jobs")?;
+        if let Some(job) = self.listed_job(&path, name).await? {
+            return Ok(Receipt {
+                request: Call::get(&path).label(),
+                answer: format!("already there: job {job} has the name {}", shown(name)),
+            });
+        }
+        let mut body = json!({"job_name": name});
+        if !tap.is_empty() {
+            body["tap"] = tap.into();
+        }
+        let call = Call::post(&path, &body);
+        let answer = self.peer.call(&call).await?;
+        if !answer.is_success() {
+            return Err(self.refused(&call, &answer));
+        }
+        // The only field that every generation of hotglue answers.
+        let job_id = answer.json().as_ref().and_then(job_id);
+        let answer = match job_id {
+            Some(id) => scrub::shortened(&format!("job {id}: {}", answer.short()), 300),
+            None => format!("{}, without a job_id", answer.short()),
+        };
+        Ok(Receipt { request: format!("{} {body}", call.label()), answer })
+    }
+
+    /// The id of a listed job of this name. The list isn't paged.
+    async fn listed_job(&self, path: &str, name: &str) -> Result<Option<String>, EffectError> {
+        let call = Call::get(path);
+        let answer = self.peer.call(&call).await?;
+        let jobs = match answer.status {
+            200..=299 => self.json(&call, &answer)?,
+            // Clients of the real API meet 400 and 404 for tenants that have nothing; a place that can't be listed is
+            // no reason not to start.
+            400 | 404 | 405 => Value::Null,
+            _ => return Err(self.refused(&call, &answer)),
+        };
+        match jobs {
+            Value::Null => Ok(None),
+            Value::Array(jobs) => Ok(jobs
+                .iter()
+                .find(|job| job.get("job_name").and_then(Value::as_str) == Some(name))
+                .map(|job| job_id(job).unwrap_or_else(|| "of unknown id".to_owned()))),
+            _ => Err(classify::unreadable(&self.peer.who, &call.label())),
+        }
+    }
+}
+
+fn job_id(job: &Value) -> Option<String> {
+    match job.get("job_id")? {
+        Value::String(id) => Some(shown(id)),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+fn no_expression(place: &Place, which: Which, reported: &Reported) -> EffectError {
+    let (what, setting) = match which {
+        Which::Source => ("schedule", "schedule"),
+        Which::Target => ("target schedule", "target_schedule"),
+    };
+    let hotglue = match reported {
+        Reported::NotReadable => "hotglue can't be asked for it",
+        Reported::None | Reported::Schedule(_) => "hotglue reports none",
+    };
+    EffectError::permanent(format!(
+        "no {what} is configured for flow `{}` and {hotglue}: set `{setting}` in its [[hotglue.flow]]",
+        shown(&place.flow_id)
+    ))
+}

@@ -1,0 +1,74 @@
+//! What comes back: a receipt or an error that says what to do next.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::scrub::Scrub;
+
+/// What was sent and what was answered, in short and without secrets; kept with the step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Such as `PUT /env/flow/tenant/jobs/schedule {…}`.
+    pub request: String,
+    /// Such as `200 {}`; or why nothing had to be sent.
+    pub answer: String,
+}
+
+/// Why a fact could not be had or an action could not be done. `why` is a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectError {
+    /// Trying again may help.
+    Transient {
+        /// What was wrong.
+        why: String,
+        /// The service asks for at least this long a wait (`Retry-After`), or we do.
+        after: Option<Duration>,
+        /// The effect may have taken place: the request was sent and its outcome is not known.
+        uncertain: bool,
+    },
+    /// Trying the same again can't help.
+    Permanent {
+        /// What was wrong and how to mend it.
+        why: String,
+    },
+}
+
+impl EffectError {
+    pub(crate) fn permanent(why: impl Into<String>) -> Self {
+        Self::Permanent { why: why.into() }
+    }
+
+    /// The sentence.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Transient { why, .. } | Self::Permanent { why } => why,
+        }
+    }
+
+    pub(crate) fn scrubbed(self, scrub: &Scrub) -> Self {
+        match self {
+            Self::Transient { why, after, uncertain } => {
+                Self::Transient { why: scrub.literal(&why), after, uncertain }
+            }
+            Self::Permanent { why } => Self::Permanent { why: scrub.literal(&why) },
+        }
+    }
+}
+
+impl fmt::Display for EffectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why())
+    }
+}
+
+impl std::error::Error for EffectError {}
+
+/// One line of `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// What was found; or what is wrong, as a sentence.
+    pub result: Result<String, String>,
+}

@@ -1,0 +1,228 @@
+//! Slack: `chat.postMessage` with a bot token, or an incoming webhook. Neither has an idempotency key, so a post whose
+//! answer was lost is an uncertain one.
+
+use std::time::Duration;
+
+use domain::config::Slack as Settings;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::classify;
+use crate::http::{Answer, Call, Peer};
+use crate::outcome::{EffectError, Receipt};
+use crate::scrub::{self, Scrub};
+
+/// Slack cuts at 40,000 characters; the rest is room for our note.
+const LONGEST_TEXT: usize = 39_000;
+
+const POST_MESSAGE: &str = "/api/chat.postMessage";
+const AUTH_TEST: &str = "/api/auth.test";
+
+/// How messages reach Slack.
+#[derive(Debug, Clone)]
+pub(crate) struct Slack {
+    peer: Peer,
+    way: Way,
+}
+
+/// The secret that lets us in.
+#[derive(Debug)]
+pub(crate) enum Door {
+    Token(SecretString),
+    /// The whole address is secret.
+    Webhook(SecretString),
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    /// Channel unless the action names one.
+    Token { channel: Option<String> },
+    /// The peer's address is the webhook; its channel is fixed.
+    Webhook,
+}
+
+impl Slack {
+    pub(crate) fn new(settings: &Settings, door: &Door, scrub: Scrub) -> Result<Self, String> {
+        let mut headers = HeaderMap::new();
+        let (base, way) = match door {
+            Door::Token(token) => {
+                let mut token = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
+                    .map_err(|_| "Slack: the token has characters that no header can carry".to_owned())?;
+                token.set_sensitive(true);
+                headers.insert(AUTHORIZATION, token);
+                let base = settings.base_url.trim_end_matches('/');
+                let way = Way::Token { channel: settings.channel.clone() };
+                (base.strip_suffix("/api").unwrap_or(base), way)
+            }
+            Door::Webhook(url) => (url.expose_secret().trim(), Way::Webhook),
+        };
+        let peer = Peer::new("Slack".to_owned(), base, headers, settings.timeout, scrub);
+        let peer = peer.map_err(|why| match door {
+            Door::Webhook(_) => why.replace("base_url", "webhook_url"),
+            Door::Token(_) => why,
+        })?;
+        Ok(Self { peer, way })
+    }
+
+    /// Posts a text that is free of secrets already.
+    pub(crate) async fn post(&self, channel: Option<&str>, text: &str) -> Result<Receipt, EffectError> {
+        let text = cut(text);
+        let (path, label, body) = match &self.way {
+            Way::Token { channel: configured } => {
+                let channel = channel.or(configured.as_deref()).filter(|channel| !channel.is_empty());
+                let channel = channel.ok_or_else(|| {
+                    EffectError::permanent(
+                        "no channel for this Slack message: set `channel` in [slack] or in the rule",
+                    )
+                })?;
+                let body = json!({"channel": channel, "text": text, "unfurl_links": false});
+                (POST_MESSAGE, "POST chat.postMessage", body)
+            }
+            Way::Webhook => ("", "POST incoming webhook", json!({"text": text})),
+        };
+        let answer = self.peer.call(&Call::post(path, &body)).await?;
+        let told = scrub::shortened(&text, 200);
+        let request = match body.get("channel") {
+            Some(channel) => format!("{label} {}", json!({"channel": channel, "text": told})),
+            None => format!("{label} {}", json!({"text": told})),
+        };
+        verdict(&answer, label)?;
+        Ok(Receipt { request, answer: answer.short() })
+    }
+
+    /// Is the token good? A webhook can't be tried without posting.
+    pub(crate) async fn check(&self) -> Result<String, EffectError> {
+        if matches!(self.way, Way::Webhook) {
+            return Ok("incoming webhook; it can't be tried without posting".to_owned());
+        }
+        let answer = self.peer.call(&Call::post(AUTH_TEST, &json!({}))).await?;
+        verdict(&answer, "POST auth.test")?;
+        let body = answer.json().unwrap_or_default();
+        let text = |name| scrub::shortened(body.get(name).and_then(Value::as_str).unwrap_or("?"), 80);
+        Ok(format!("token accepted, {} in {}", text("user"), text("team")))
+    }
+}
+
+/// Says how much was left out.
+fn cut(text: &str) -> String {
+    let kept = scrub::cut(text, LONGEST_TEXT);
+    if kept.len() == text.len() {
+        return text.to_owned();
+    }
+    let left_out = text[kept.len()..].chars().count();
+    format!("{kept}\n… (Gluehook left out {left_out} characters more)")
+}
+
+/// Slack says "no" with 200 and `ok:false` (Web API) or with a status and one word (incoming webhooks).
+fn verdict(answer: &Answer, request: &str) -> Result<(), EffectError> {
+    let json = answer.json();
+    let ok = json.as_ref().and_then(|body| body.get("ok")).and_then(Value::as_bool);
+    let error = json.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
+    match (answer.status, ok, error) {
+        (408 | 429 | 300..=399 | 500.., _, _) => Err(classify::refused(answer, "Slack", request, true)),
+        (200..=299, Some(false), error) => Err(denied(error.unwrap_or("unknown_error"), answer.retry_after)),
+        // A webhook's answer is the text `ok`; services that imitate it answer anything.
+        (200..=299, _, _) if request == "POST incoming webhook" => Ok(()),
+        (200..=299, Some(true), _) => Ok(()),
+        (200..=299, None, _) => Err(EffectError::Transient {
+            why: format!(
+                "Slack answers {request} with something that is not the JSON expected of it: is base_url right?"
+            ),
+            after: None,
+            uncertain: true,
+        }),
+        _ => {
+            let word = answer.text().trim().to_owned();
+            let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            match error.or(is_word.then_some(word.as_str())) {
+                Some(error) => Err(denied(error, answer.retry_after)),
+                None => Err(classify::refused(answer, "Slack", request, true)),
+            }
+        }
+    }
+}
+
+fn denied(error: &str, retry_after: Option<Duration>) -> EffectError {
+    let error = &scrub::excerpt(error);
+    let transient = |uncertain| EffectError::Transient {
+        why: format!("Slack can't take the message just now: {error}"),
+        after: retry_after,
+        uncertain,
+    };
+    let what_to_do = match error.as_str() {
+        "ratelimited" | "rate_limited" => return transient(false),
+        "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "rollup_error" => {
+            return transient(true);
+        }
+        "channel_not_found" => {
+            "there is no such channel, or the bot can't see it: check `channel`, and invite the bot if it is private"
+        }
+        "not_in_channel" => "the bot is not in the channel: invite it there",
+        "is_archived" | "channel_is_archived" => "the channel is archived: set another `channel`",
+        "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive"
+        | "invalid_token" => {
+            "the token is not valid (any more): put a valid one where `token` in [slack] points, and restart"
+        }
+        "missing_scope" | "no_permission" | "not_allowed_token_type" => {
+            "the token may not post: give the app the scope chat:write and install it again"
+        }
+        "action_prohibited" | "restricted_action" | "posting_to_general_channel_denied" => {
+            "an administrator of the workspace forbids posting there: ask them, or set another `channel`"
+        }
+        "no_service" | "no_active_hooks" | "no_team" | "team_disabled" | "user_not_found" => {
+            "the incoming webhook no longer exists: make a new one and put its address where `webhook_url` in [slack] points, and restart"
+        }
+        "msg_too_long" => "the message is too long: shorten the rule's text",
+        "no_text" => "the message is empty: give the rule a text",
+        "invalid_payload" => "it doesn't take the message's form: check the rule's text",
+        _ => "see https://api.slack.com/methods/chat.postMessage#errors",
+    };
+    EffectError::permanent(format!("Slack answers {error}: {what_to_do}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(status: u16, body: &str) -> &'static str {
+        let answer = Answer { status, retry_after: None, body: body.as_bytes().to_vec() };
+        match verdict(&answer, "POST incoming webhook") {
+            Ok(()) => "ok",
+            Err(EffectError::Transient { uncertain: true, .. }) => "uncertain",
+            Err(EffectError::Transient { uncertain: false, .. }) => "again",
+            Err(EffectError::Permanent { .. }) => "never",
+        }
+    }
+
+    #[test]
+    fn slacks_ways_to_say_no_are_told_apart() {
+        let no = |error: &str| class(200, &format!(r#"{{"ok":false,"error":"{error}"}}"#));
+        for never in
+            ["channel_not_found", "not_in_channel", "invalid_auth", "account_inactive", "token_revoked"]
+        {
+            assert_eq!(no(never), "never", "{never}");
+        }
+        for never in ["missing_scope", "is_archived", "msg_too_long", "no_text", "something_new"] {
+            assert_eq!(no(never), "never", "{never}");
+        }
+        for uncertain in ["fatal_error", "internal_error", "service_unavailable", "request_timeout"] {
+            assert_eq!(no(uncertain), "uncertain", "{uncertain}");
+        }
+        assert_eq!(no("ratelimited"), "again");
+        assert_eq!(class(429, r#"{"ok":false,"error":"ratelimited"}"#), "again");
+        assert_eq!(class(503, "<html>"), "uncertain");
+        assert_eq!(class(404, "no_service"), "never");
+        assert_eq!(class(410, "channel_is_archived"), "never");
+        assert_eq!(class(404, "<html>"), "never");
+        assert_eq!(class(200, "ok"), "ok");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_with_a_note() {
+        assert_eq!(cut("short"), "short");
+        let text = cut(&"é".repeat(50_000));
+        assert!(text.ends_with("\n… (Gluehook left out 11000 characters more)"));
+        assert!(text.chars().count() < 40_000);
+    }
+}

@@ -1,0 +1,250 @@
+//! The whole outside, built from the configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use domain::action::{Action, Place};
+use domain::config::{Config, Hotglue, SecretRef, Slack as SlackSettings};
+use domain::facts::{Fact, Need};
+use domain::schema::Schema;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::hotglue::Api;
+use crate::outcome::{Check, EffectError, Receipt};
+use crate::scrub::{self, Scrub};
+use crate::slack::{Door as SlackDoor, Slack};
+
+/// Most characters of a request that a receipt keeps.
+const LONGEST_REQUEST: usize = 600;
+
+/// hotglue's environments and Slack. Cheap to share behind an `Arc`; every call opens or reuses a connection.
+pub struct World {
+    settings: Hotglue,
+    apis: Vec<Api>,
+    schemas: BTreeMap<PathBuf, Schema>,
+    slack: Option<Slack>,
+    scrub: Scrub,
+}
+
+impl World {
+    /// Makes the clients. `resolve` gives a secret's value and is asked only for those needed here. `base_dir` is the
+    /// directory of `gluehook.toml`: the JSON Schemas of flows are read from there, once. Nothing is connected to.
+    ///
+    /// # Errors
+    /// Everything that is wrong, a sentence each.
+    pub fn build(
+        config: &Config,
+        base_dir: &Path,
+        resolve: &dyn Fn(&SecretRef) -> Result<SecretString, String>,
+    ) -> Result<Self, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut scrub = Scrub::default();
+        let mut keys = Vec::new();
+        for environment in &config.hotglue.environment {
+            match resolve(&environment.api_key) {
+                Ok(key) => {
+                    scrub.add(key.expose_secret());
+                    keys.push((environment, key));
+                }
+                Err(why) => problems
+                    .push(format!("the api_key of hotglue environment `{}`: {why}", environment.env_id)),
+            }
+        }
+        let door =
+            config.slack.as_ref().map(|settings| slack_door(settings, resolve, &mut scrub)).transpose();
+        // All secrets are known from here on: every client takes all of them out of what it hears.
+        let mut apis = Vec::new();
+        for (environment, key) in keys {
+            match Api::new(environment, &key, config.hotglue.timeout, scrub.clone()) {
+                Ok(api) => apis.push(api),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let slack = door.and_then(|door| {
+            let (Some(settings), Some(door)) = (&config.slack, door) else { return Ok(None) };
+            Slack::new(settings, &door, scrub.clone()).map(Some)
+        });
+        let slack = slack.unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        let mut schemas = BTreeMap::new();
+        let flows = config.hotglue.flow.iter();
+        let paths = flows
+            .map(|flow| (format!("flow `{}`", flow.flow_id), &flow.config_schema))
+            .chain([("[hotglue.defaults]".to_owned(), &config.hotglue.defaults.config_schema)]);
+        for (flow, path) in paths {
+            let Some(path) = path.as_ref().filter(|path| !path.as_os_str().is_empty()) else { continue };
+            if schemas.contains_key(path) {
+                continue;
+            }
+            match read_schema(&base_dir.join(path)) {
+                Ok(schema) => {
+                    schemas.insert(path.clone(), schema);
+                }
+                Err(why) => problems.push(format!("{flow}: config_schema {}: {why}", path.display())),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { settings: config.hotglue.clone(), apis, schemas, slack, scrub })
+        } else {
+            Err(problems.iter().map(|problem| scrub.literal(problem)).collect())
+        }
+    }
+
+    /// Asks hotglue: one request, which changes nothing.
+    ///
+    /// # Errors
+    /// [`EffectError`]; never uncertain.
+    pub async fn observe(&self, place: &Place, need: &Need) -> Result<Fact, EffectError> {
+        self.ask(place, need).await.map_err(|error| error.scrubbed(&self.scrub))
+    }
+
+    async fn ask(&self, place: &Place, need: &Need) -> Result<Fact, EffectError> {
+        let flow = self.settings.flow(&place.flow_id);
+        match need {
+            Need::Config => {
+                let schema = flow.config_schema.and_then(|path| self.schemas.get(&path));
+                self.api(place)?.config(place, schema).await
+            }
+            Need::State => self.api(place)?.state(place).await,
+            Need::LinkedSources => self.api(place)?.linked_sources(place).await.map(Fact::LinkedSources),
+            Need::LinkedTargets => self.api(place)?.linked_targets(place).await.map(Fact::LinkedTargets),
+            Need::Schedule => {
+                let scope = flow.schedule_connector_id;
+                self.api(place)?.schedule(place, scope.as_deref()).await.map(Fact::Schedule)
+            }
+            Need::LastValue { rule } => Err(EffectError::permanent(format!(
+                "the last value of rule `{rule}` was asked of hotglue, but it is in the event log: this is a bug in Gluehook"
+            ))),
+        }
+    }
+
+    /// Does it. What hotglue would do twice is looked up first; a Slack message is posted each time.
+    ///
+    /// # Errors
+    /// [`EffectError`]; when it is uncertain the effect may have taken place.
+    pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
+        let receipt = self.act(action).await.map_err(|error| error.scrubbed(&self.scrub))?;
+        Ok(Receipt {
+            request: scrub::shortened(&self.scrub.literal(&receipt.request), LONGEST_REQUEST),
+            answer: self.scrub.literal(&receipt.answer),
+        })
+    }
+
+    async fn act(&self, action: &Action) -> Result<Receipt, EffectError> {
+        match action {
+            Action::Slack { channel, text } => {
+                let slack = self.slack.as_ref().ok_or_else(|| {
+                    EffectError::permanent("a rule posts to Slack, but gluehook.toml has no [slack]: add it with a token or a webhook_url")
+                })?;
+                slack.post(channel.as_deref(), &self.scrub.text(text)).await
+            }
+            Action::SetSchedule { place, which, connector_id, expression, enabled } => {
+                let (scope, expression) = (connector_id.as_deref(), expression.as_deref());
+                self.api(place)?.set_schedule(place, *which, scope, expression, *enabled).await
+            }
+            Action::LinkTarget { place, target } => {
+                let config = self.target_config(place, target);
+                self.api(place)?.link_target(place, target, config).await
+            }
+            Action::RunJob { place, tap, name } => self.api(place)?.run_job(place, tap, name).await,
+        }
+    }
+
+    /// Is everything there that the configuration names? One line per environment and one for Slack.
+    pub async fn check(&self) -> Vec<Check> {
+        let told = |result: Result<String, EffectError>| {
+            result.map_err(|error| error.scrubbed(&self.scrub).why().to_owned())
+        };
+        let mut checks = Vec::new();
+        for api in &self.apis {
+            let name = format!("hotglue environment {}", api.env_id());
+            checks.push(Check { name, result: told(api.check().await) });
+        }
+        if let Some(slack) = &self.slack {
+            checks.push(Check { name: "Slack".to_owned(), result: told(slack.check().await) });
+        }
+        checks
+    }
+
+    fn api(&self, place: &Place) -> Result<&Api, EffectError> {
+        let env_id = &place.env_id;
+        let environment = self.settings.environment(env_id);
+        environment
+            .and_then(|environment| self.apis.iter().find(|api| api.env_id() == environment.env_id))
+            .ok_or_else(|| {
+                EffectError::permanent(if env_id.is_empty() {
+                    "the event names no environment, and gluehook.toml does not have exactly one [[hotglue.environment]]".to_owned()
+                } else {
+                    let env_id = scrub::shortened(env_id, 80);
+                    format!("no [[hotglue.environment]] has env_id `{env_id}`: add it to gluehook.toml")
+                })
+            })
+    }
+
+    /// The config that goes with the flow's own target, and with no other.
+    fn target_config(&self, place: &Place, target: &str) -> Value {
+        let flow = self.settings.flow(&place.flow_id);
+        let is_the_flows = flow.target.as_deref().is_none_or(|of_flow| of_flow == target);
+        let config = flow.target_config.filter(|_| is_the_flows).unwrap_or_default();
+        // Only a map with keys that are no text can fail, and TOML has none.
+        let mut config = serde_json::to_value(config).unwrap_or_default();
+        dates_as_text(&mut config);
+        config
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the settings: a target's config may hold secrets.
+        f.debug_struct("World")
+            .field("hotglue", &self.apis)
+            .field("slack", &self.slack)
+            .finish_non_exhaustive()
+    }
+}
+
+fn slack_door(
+    settings: &SlackSettings,
+    resolve: &dyn Fn(&SecretRef) -> Result<SecretString, String>,
+    scrub: &mut Scrub,
+) -> Result<SlackDoor, String> {
+    match (&settings.token, &settings.webhook_url) {
+        (Some(token), _) => {
+            let token = resolve(token).map_err(|why| format!("the token of [slack]: {why}"))?;
+            scrub.add(token.expose_secret());
+            Ok(SlackDoor::Token(token))
+        }
+        (None, Some(url)) => {
+            let url = resolve(url).map_err(|why| format!("the webhook_url of [slack]: {why}"))?;
+            scrub.add(url.expose_secret().trim());
+            // The path is what is secret about it.
+            if let Ok(url) = url::Url::parse(url.expose_secret().trim()) {
+                scrub.add(url.path().trim_start_matches('/'));
+            }
+            Ok(SlackDoor::Webhook(url))
+        }
+        (None, None) => Err("[slack] needs a token or a webhook_url".to_owned()),
+    }
+}
+
+fn read_schema(path: &Path) -> Result<Schema, String> {
+    let text = std::fs::read(path).map_err(|error| format!("it can't be read: {error}"))?;
+    let json = serde_json::from_slice(&text).map_err(|error| format!("it is not JSON: {error}"))?;
+    Schema::compile(&json)
+}
+
+/// TOML's dates have no JSON form; serde wraps them in an object with this key.
+fn dates_as_text(value: &mut Value) {
+    match value {
+        Value::Object(fields) => match fields.get("$__toml_private_datetime").cloned() {
+            Some(date) => *value = date,
+            None => fields.values_mut().for_each(dates_as_text),
+        },
+        Value::Array(items) => items.iter_mut().for_each(dates_as_text),
+        _ => {}
+    }
+}
