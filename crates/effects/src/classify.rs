@@ -15,9 +15,8 @@ use crate::http::Answer;
 use crate::outcome::EffectError;
 use crate::scrub::{excerpt, excerpt_of_json};
 
-/// What only a person can mend at once (a wrong key, a wrong address) is asked for at this pace: every event needs it,
-/// and burying a whole backlog because of it would be cruel.
-pub(crate) const OPERATOR_PACE: Duration = Duration::from_secs(30);
+/// What is likely a wrong address is asked for at this pace.
+const OPERATOR_PACE: Duration = Duration::from_secs(30);
 
 /// No answer came. `request` is the call in short; `write` says whether it changes something.
 pub(crate) fn unanswered(

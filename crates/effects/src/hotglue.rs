@@ -13,7 +13,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::classify::{self, OPERATOR_PACE};
+use crate::classify;
 use crate::http::{Answer, Call, Peer};
 use crate::outcome::EffectError;
 use crate::scrub::{self, Scrub};
@@ -88,17 +88,15 @@ impl Api {
 
     fn refused(&self, call: &Call<'_>, answer: &Answer) -> EffectError {
         match answer.status {
-            401 | 403 => EffectError::Transient {
-                why: format!(
-                    "hotglue refuses the API key of environment `{}`, {} to {}{}; put a valid key where its api_key setting points, and restart",
-                    self.env_id,
-                    answer.status,
-                    call.label(),
-                    classify::says(answer)
-                ),
-                after: Some(OPERATOR_PACE),
-                uncertain: false,
-            },
+            // No other 4xx is tried again by hotglue's own client either (seen in its code). The event is buried, where a
+            // person sees it, and `gluehook dead retry --all` goes on once the key is right.
+            401 | 403 => EffectError::permanent(format!(
+                "hotglue refuses the API key of environment `{}`, {} to {}{}; put a valid key where its api_key setting points, restart, and retry the dead letters",
+                self.env_id,
+                answer.status,
+                call.label(),
+                classify::says(answer)
+            )),
             _ => classify::refused(answer, &self.peer.who, &call.label(), call.writes()),
         }
     }

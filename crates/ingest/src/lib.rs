@@ -1,1 +1,20 @@
+//! The door: takes webhooks over HTTP, proves where they come from, seals them and has the queue store them before
+//! it answers. It must never answer 2xx for what is not stored, nor 4xx for trouble of our own; it knows no rule,
+//! no database and no API key, and it must never change a byte of what was sent.
+//!
+//! Start reading at [`router`] (the way of one request) and [`admit`] (what makes it an event, pure).
 
+pub mod admit;
+mod args;
+mod body;
+pub mod endpoint;
+mod hush;
+mod queue;
+pub mod refusal;
+mod room;
+pub mod router;
+mod run;
+mod watch;
+
+pub use args::Args;
+pub use run::{Failure, run};

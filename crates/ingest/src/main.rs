@@ -1,1 +1,19 @@
-fn main() {}
+//! `gluehook-ingest`: see the library for what it does.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ingest::Args;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match ingest::run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for sentence in failure.sentences() {
+                eprintln!("gluehook-ingest: {sentence}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,1 +1,228 @@
+//! The event log in SQLite: all its SQL, every statement checked against the schema when it is compiled
+//! (`.sqlx`, kept by `cargo xtask prepare`). It must never decide anything, read a clock, or let a name of SQLite out.
+//! Start reading at `migrations/`, then [`SqliteStore`].
+//!
+//! One connection writes, in short transactions that begin as writers; four others only read, and see what was
+//! committed when they began. A transaction that is committed is on the disk.
 
+mod arrivals;
+mod attempts;
+mod decisions;
+mod error;
+mod forget;
+mod ledger;
+mod listing;
+mod open;
+mod record;
+mod rulebooks;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::journal::{
+    Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Seen, StepEnd, StepRecord, Verdicts,
+};
+use domain::names::EventId;
+use domain::plan::{Decision, StepKey};
+use jiff::Timestamp;
+use sqlx::Transaction;
+use sqlx::sqlite::{Sqlite, SqlitePool};
+
+pub use self::error::StoreError;
+use self::error::Trouble;
+pub use self::open::BUSY_TIMEOUT;
+
+/// What one opens an event log for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Process events. Makes the log if there is none, brings its schema up to date, and keeps other workers out until
+    /// the store is dropped.
+    Worker { worker: String },
+    /// Look, as a command does.
+    Reader,
+    /// Mend something beside a running worker, as a command does.
+    Writer,
+}
+
+/// An event log in a SQLite file. Clones share it.
+///
+/// Every method fails with [`StoreError::Unavailable`] when trying again may help; the other errors don't pass by
+/// waiting.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    readers: SqlitePool,
+    /// None for who only reads.
+    writer: Option<SqlitePool>,
+    name: Arc<str>,
+    _lock: Option<Arc<File>>,
+}
+
+/// Runs what is given in one transaction of the writer.
+macro_rules! write {
+    ($store:expr, |$transaction:ident| $work:expr) => {{
+        let result = async {
+            let mut transaction = $store.begin().await?;
+            let $transaction = &mut *transaction;
+            let value = $work.await?;
+            transaction.commit().await?;
+            Ok(value)
+        };
+        result.await.map_err(|trouble: Trouble| trouble.of(&$store.name))
+    }};
+}
+
+/// Runs what is given on a connection that only reads.
+macro_rules! read {
+    ($store:expr, |$connection:ident| $work:expr) => {{
+        let result = async {
+            let mut connection = $store.readers.acquire().await?;
+            let $connection = &mut *connection;
+            $work.await
+        };
+        result.await.map_err(|trouble: Trouble| trouble.of(&$store.name))
+    }};
+}
+
+impl SqliteStore {
+    /// Opens `sqlite://PATH`, `sqlite:PATH` or `sqlite::memory:` (for a worker; gone when dropped).
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] with a sentence when there is no such log, it can't be written, another worker has it,
+    /// or it is of a newer version; [`StoreError::Unavailable`] when it is locked.
+    pub async fn open(url: &str, access: &Access, busy_timeout: Duration) -> Result<Self, StoreError> {
+        open::open(url, access, busy_timeout).await
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Trouble> {
+        Ok(self.writing()?.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    fn writing(&self) -> Result<&SqlitePool, Trouble> {
+        self.writer
+            .as_ref()
+            .ok_or_else(|| Trouble::Bug(format!("the event log {} was opened for reading only", self.name)))
+    }
+
+    /// Waits for what is under way and closes the log; later calls fail.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        read!(self, |connection| open::ping(connection))
+    }
+
+    pub async fn remember(&self, arrival: &Arrival, run: &str) -> Result<Seen, StoreError> {
+        write!(self, |transaction| arrivals::remember(transaction, arrival, run))
+    }
+
+    pub async fn record_quiet(&self, batch: &[Quiet]) -> Result<Vec<Seen>, StoreError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        write!(self, |transaction| arrivals::record_quiet(transaction, batch))
+    }
+
+    pub async fn decision(&self, event: &EventId, run: &str) -> Result<Option<Decision>, StoreError> {
+        read!(self, |connection| decisions::get(connection, event, run))
+    }
+
+    pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
+        write!(self, |transaction| decisions::record(transaction, verdicts))
+    }
+
+    pub async fn last_value(&self, rule: &str, scope: &str) -> Result<Option<String>, StoreError> {
+        read!(self, |connection| decisions::last_value(connection, rule, scope))
+    }
+
+    pub async fn claim(
+        &self,
+        step: &StepKey,
+        worker: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Claim, StoreError> {
+        write!(self, |transaction| ledger::claim(transaction, step, worker, now, lease))
+    }
+
+    pub async fn settle(&self, step: &StepKey, end: StepEnd, now: Timestamp) -> Result<(), StoreError> {
+        write!(self, |transaction| ledger::settle(transaction, step, end, now))
+    }
+
+    pub async fn applied_after(
+        &self,
+        scope: &str,
+        at: Timestamp,
+        step: &StepKey,
+    ) -> Result<Option<EventId>, StoreError> {
+        read!(self, |connection| ledger::applied_after(connection, scope, at, step))
+    }
+
+    pub async fn mark_applied(&self, scope: &str, at: Timestamp, event: &EventId) -> Result<(), StoreError> {
+        write!(self, |transaction| ledger::mark_applied(transaction, scope, at, event))
+    }
+
+    pub async fn attempted(
+        &self,
+        event: &EventId,
+        run: &str,
+        worker: &str,
+        outcome: Outcome,
+        why: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let attempted = attempts::Attempted { event, run, worker, outcome, why, now };
+        write!(self, |transaction| attempts::record(transaction, attempted))
+    }
+
+    pub async fn failures(&self, event: &EventId, run: &str) -> Result<u32, StoreError> {
+        read!(self, |connection| attempts::failures(connection, event, run))
+    }
+
+    pub async fn unfinished(&self, event: &EventId) -> Result<u32, StoreError> {
+        read!(self, |connection| attempts::unfinished(connection, event))
+    }
+
+    pub async fn first_failed_at(&self, event: &EventId, run: &str) -> Result<Option<Timestamp>, StoreError> {
+        read!(self, |connection| attempts::first_failed_at(connection, event, run))
+    }
+
+    pub async fn reopen(&self, event: &EventId, run: &str, now: Timestamp) -> Result<u32, StoreError> {
+        write!(self, |transaction| attempts::reopen(transaction, event, run, now))
+    }
+
+    pub async fn rulebook_seen(&self, version: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {
+        write!(self, |transaction| rulebooks::seen(transaction, version, text, now))
+    }
+
+    pub async fn rulebook(&self, version: &str) -> Result<Option<String>, StoreError> {
+        read!(self, |connection| rulebooks::get(connection, version))
+    }
+
+    pub async fn steps_of(&self, event: &EventId, run: &str) -> Result<Vec<StepRecord>, StoreError> {
+        read!(self, |connection| ledger::steps(connection, event, Some(run)))
+    }
+
+    pub async fn events(&self, filter: &Filter, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        read!(self, |connection| listing::events(connection, filter, limit))
+    }
+
+    pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
+        read!(self, |connection| record::event(connection, id_or_prefix))
+    }
+
+    pub async fn forget_before(&self, cutoff: Timestamp, batch: u32) -> Result<u64, StoreError> {
+        let gone = write!(self, |transaction| forget::before(transaction, cutoff, batch))?;
+        if gone > 0 {
+            write!(self, |transaction| forget::shrink(transaction))?;
+        }
+        Ok(gone)
+    }
+}

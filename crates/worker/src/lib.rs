@@ -1,1 +1,45 @@
+//! The worker: takes events from the queue, decides once, writes the decision down, then acts step by step and
+//! remembers what each step did. It answers no sender and holds no state that the event log does not hold too: killed
+//! at any instant, another run of it goes on where it stopped.
+//!
+//! Start reading at [`run`], then [`intake`] (which way an event goes) and [`process`] (one event).
 
+pub mod args;
+mod intake;
+mod lanes;
+mod process;
+mod quiet;
+mod retention;
+mod rules;
+pub mod run;
+mod steps;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::config::Config;
+use effects::World;
+use service::metrics::WorkerMetrics;
+use service::{Clock, probe::Readiness};
+use store::Store;
+
+use crate::rules::Rules;
+
+/// How long a claim on a step holds: longer than any one call to the outside may take.
+const LEASE: Duration = Duration::from_secs(120);
+
+/// What processing an event needs. Cloned into tasks behind an [`Arc`].
+#[derive(Debug)]
+struct Deps {
+    config: Config,
+    rules: Rules,
+    store: Store,
+    world: World,
+    metrics: WorkerMetrics,
+    readiness: Readiness,
+    clock: Clock,
+    /// Name of this worker in claims and attempts.
+    worker: String,
+}
+
+type Shared = Arc<Deps>;

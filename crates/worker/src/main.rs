@@ -1,1 +1,21 @@
-fn main() {}
+//! `gluehook-worker`: parse, build, run. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use worker::args::Args;
+use worker::run::{Misconfigured, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    args.service.init_telemetry();
+    match run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Bare, without a log prefix: this is what a person at the terminal reads.
+            eprintln!("gluehook-worker: {error:#}");
+            ExitCode::from(if error.is::<Misconfigured>() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Dead letters: events that were given up, with all they came with and what went wrong.
+
+use async_nats::HeaderMap;
+use async_nats::header::HeaderName;
+use bytes::Bytes;
+use domain::envelope::Envelope;
+use domain::names::{EventId, subject_token};
+use domain::plan;
+use jiff::Timestamp;
+
+use crate::connect::Bus;
+use crate::delivery::{Burial, REPLAY_OF, REPLAY_RUN, RESUME};
+use crate::publisher::{PublishError, Published};
+use crate::read::{self, ReadError, Stored};
+use crate::topology::StreamName;
+use crate::wire;
+
+const REASON: HeaderName = HeaderName::from_static("Gluehook-Dead-Reason");
+const ATTEMPTS: HeaderName = HeaderName::from_static("Gluehook-Dead-Attempts");
+const FIRST_FAILURE: HeaderName = HeaderName::from_static("Gluehook-Dead-First-Failure");
+const LAST_FAILURE: HeaderName = HeaderName::from_static("Gluehook-Dead-Last-Failure");
+const SEQUENCE: HeaderName = HeaderName::from_static("Gluehook-Dead-Sequence");
+const RUN: HeaderName = HeaderName::from_static("Gluehook-Dead-Run");
+const WORKER: HeaderName = HeaderName::from_static("Gluehook-Dead-Worker");
+const OWN: [HeaderName; 7] = [REASON, ATTEMPTS, FIRST_FAILURE, LAST_FAILURE, SEQUENCE, RUN, WORKER];
+
+/// An event that was given up.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Its sequence in `HOOKS_DEAD`: what it is called by.
+    pub sequence: u64,
+    /// `dead.<endpoint>.<kind>.<status>.<tenant>`
+    pub subject: String,
+    pub buried_at: Timestamp,
+    /// One sentence for people.
+    pub reason: String,
+    pub attempts: u64,
+    pub first_failed_at: Option<Timestamp>,
+    pub last_failed_at: Option<Timestamp>,
+    /// The run in which it died: `live`, or that of a replay.
+    pub run: String,
+    pub worker: String,
+    /// Sequence of the event in `HOOKS`.
+    pub of_sequence: u64,
+    /// The event; or why its headers can't be read.
+    pub envelope: Result<Envelope, String>,
+}
+
+impl DeadLetter {
+    /// Id of the event; none where its headers can't be read.
+    #[must_use]
+    pub fn id(&self) -> Option<&EventId> {
+        self.envelope.as_ref().ok().map(|envelope| &envelope.id)
+    }
+
+    /// Endpoint of the event; what the subject says where its headers can't be read.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        match &self.envelope {
+            Ok(envelope) => &envelope.endpoint,
+            Err(_) => wire::rest(&self.subject).split('.').next().unwrap_or_default(),
+        }
+    }
+
+    fn read(message: Stored) -> Self {
+        let headers = message.headers.unwrap_or_default();
+        let text = |name| wire::get(&headers, name).unwrap_or_default();
+        Self {
+            sequence: message.sequence,
+            buried_at: message.stored_at,
+            reason: text(&REASON),
+            attempts: wire::number(&headers, &ATTEMPTS).unwrap_or(0),
+            first_failed_at: wire::timestamp(&headers, &FIRST_FAILURE).ok(),
+            last_failed_at: wire::timestamp(&headers, &LAST_FAILURE).ok(),
+            run: wire::get(&headers, &RUN).unwrap_or_else(|| plan::LIVE.to_owned()),
+            worker: text(&WORKER),
+            of_sequence: wire::number(&headers, &SEQUENCE).unwrap_or(0),
+            envelope: wire::read(&message.subject, Some(&headers), message.body),
+            subject: message.subject,
+        }
+    }
+}
+
+/// Why a dead letter was not revived.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReviveError {
+    #[error("there is no dead letter {0}")]
+    NotFound(u64),
+    /// It lies where it lay.
+    #[error("dead letter {0} was not revived: {1}")]
+    NotPublished(u64, PublishError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The newest dead letters, newest first.
+///
+/// # Errors
+/// The stream can't be read.
+pub async fn list(bus: &Bus, limit: usize) -> Result<Vec<DeadLetter>, ReadError> {
+    let newest = read::newest(bus, StreamName::Dead, "dead.>", limit).await?;
+    Ok(newest.into_iter().map(DeadLetter::read).collect())
+}
+
+/// One dead letter; none where there is none (any more).
+///
+/// # Errors
+/// The stream can't be read.
+pub async fn get(bus: &Bus, sequence: u64) -> Result<Option<DeadLetter>, ReadError> {
+    Ok(read::get(bus, StreamName::Dead, sequence).await?.map(DeadLetter::read))
+}
+
+/// Throws a dead letter away. False where there was none.
+///
+/// # Errors
+/// It may lie there still.
+pub async fn discard(bus: &Bus, sequence: u64) -> Result<bool, ReadError> {
+    read::delete(bus, StreamName::Dead, sequence).await
+}
+
+/// Puts a dead letter back to work: it goes on in the run in which it died, where it stopped. Doing it twice, also
+/// after a crash in between, does it once.
+///
+/// # Errors
+/// What prevented it; the letter is never lost.
+pub async fn revive(bus: &Bus, sequence: u64) -> Result<Published, ReviveError> {
+    let message = read::get(bus, StreamName::Dead, sequence).await?.ok_or(ReviveError::NotFound(sequence))?;
+    let letter = DeadLetter::read(message.clone());
+    let mut headers = HeaderMap::new();
+    for (name, values) in wire::copy(message.headers.as_ref()).iter() {
+        if !OWN.contains(name) {
+            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+        }
+    }
+    wire::put(&mut headers, REPLAY_RUN, &letter.run);
+    headers.insert(REPLAY_OF, letter.of_sequence.to_string());
+    headers.insert(RESUME, "true");
+    let subject = format!("replay.{}.{}", subject_token(&letter.run), wire::rest(&message.subject));
+    // With the time, so that a stream that was made anew and counts from 1 again can't be taken for the old one.
+    let id = format!("revive:{sequence}:{}", message.stored_at.as_nanosecond());
+    let published = bus
+        .store(StreamName::Replay, subject, Some(&id), headers, message.body)
+        .await
+        .map_err(|error| ReviveError::NotPublished(sequence, error))?;
+    discard(bus, sequence).await?;
+    Ok(published)
+}
+
+/// A delivery on its way to the dead letters.
+pub(crate) struct Letter<'a> {
+    pub(crate) stream: StreamName,
+    pub(crate) sequence: u64,
+    pub(crate) stored_at: Timestamp,
+    pub(crate) hooks_sequence: u64,
+    pub(crate) run: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) headers: Option<&'a HeaderMap>,
+    pub(crate) body: &'a Bytes,
+}
+
+pub(crate) async fn publish(bus: &Bus, letter: &Letter<'_>, why: &Burial) -> Result<Published, PublishError> {
+    let mut headers = wire::copy(letter.headers);
+    wire::put(&mut headers, REASON, &why.reason);
+    headers.insert(ATTEMPTS, why.attempts.to_string());
+    headers.insert(FIRST_FAILURE, wire::time(why.first_failed_at));
+    headers.insert(LAST_FAILURE, wire::time(why.last_failed_at));
+    headers.insert(SEQUENCE, letter.hooks_sequence.to_string());
+    wire::put(&mut headers, RUN, letter.run);
+    wire::put(&mut headers, WORKER, &why.worker);
+    let subject = format!("dead.{}", wire::rest(letter.subject));
+    // The same for every attempt to bury this message; with the time, so that a stream that was made anew and counts
+    // from 1 again can't be taken for the old one.
+    let id =
+        format!("dead:{}:{}:{}", letter.stream.name(), letter.sequence, letter.stored_at.as_nanosecond());
+    bus.store(StreamName::Dead, subject, Some(&id), headers, letter.body.clone()).await
+}

@@ -1,0 +1,175 @@
+//! Publishing: nothing counts as stored before NATS has said so.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::connection::State as Link;
+use async_nats::jetstream::context::{PublishError as NatsError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::{self, ErrorCode};
+use bytes::Bytes;
+use domain::envelope::Envelope;
+
+use crate::connect::Bus;
+use crate::rejected::{self, Rejected};
+use crate::topology::StreamName;
+use crate::wire;
+
+/// Longest wait for an acknowledgement. An event whose publishing ran out of time is often stored all the same:
+/// publish it again with the same id.
+pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Publishes events and refused requests. Cheap to clone; any number of publishes may be under way at once.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    bus: Bus,
+}
+
+/// An acknowledged message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its sequence in the stream; of a duplicate, that of the first.
+    pub sequence: u64,
+    /// It was there already.
+    pub duplicate: bool,
+}
+
+/// Why a message was not acknowledged. It may be stored all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The queue can't take it now.
+    #[error("{why}")]
+    Unavailable { why: String },
+    /// The queue will never take it.
+    #[error("{why}")]
+    TooLarge { why: String },
+}
+
+impl Publisher {
+    pub(crate) fn new(bus: Bus) -> Self {
+        Self { bus }
+    }
+
+    /// Publishes a sealed event and waits until it is stored. The id of the event makes a repeat a duplicate. Without a
+    /// connection it fails at once: what waited in a queue would be sent later, after the sender was told that it
+    /// failed.
+    ///
+    /// # Errors
+    /// The event may be stored or not: only the acknowledgement is certain.
+    pub async fn publish(&self, envelope: &Envelope) -> Result<Published, PublishError> {
+        let headers = wire::write(envelope);
+        let subject = envelope.subject.clone();
+        self.bus
+            .store(StreamName::Hooks, subject, Some(envelope.id.as_str()), headers, envelope.body.clone())
+            .await
+    }
+
+    /// Puts a refused request into the quarantine of its endpoint, where the oldest makes room for the newest.
+    ///
+    /// # Errors
+    /// It may be stored or not.
+    pub async fn reject(&self, rejected: &Rejected) -> Result<Published, PublishError> {
+        let (subject, headers) = rejected::write(rejected);
+        self.bus.store(StreamName::Rejected, subject, None, headers, rejected.body.clone()).await
+    }
+}
+
+impl Bus {
+    /// Publishes a message to a stream and waits for the acknowledgement.
+    pub(crate) async fn store(
+        &self,
+        stream: StreamName,
+        subject: String,
+        message_id: Option<&str>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Published, PublishError> {
+        let unavailable = |why: String| PublishError::Unavailable { why };
+        // Before the look at the state, so that a loss in between is noticed.
+        let mut connected = self.connected();
+        if self.client.connection_state() != Link::Connected {
+            return Err(unavailable(format!("NATS at {} is not connected", self.url())));
+        }
+        let mut message =
+            PublishMessage::build().payload(body).headers(headers).expected_stream(stream.name());
+        if let Some(id) = message_id {
+            message = message.message_id(id);
+        }
+        let acknowledged = async { self.jetstream.send_publish(subject, message).await?.await };
+        let lost = async {
+            while connected.changed().await.is_ok() {
+                if !*connected.borrow_and_update() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(PUBLISH_TIMEOUT, acknowledged) => match answer {
+                Ok(Ok(ack)) => Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate }),
+                Ok(Err(error)) => Err(self.publish_failed(stream, &error)),
+                Err(_) => Err(unavailable(self.unanswered(NO_ANSWER))),
+            },
+            () = lost => Err(unavailable(
+                "the connection to NATS was lost before the event was acknowledged".to_owned()
+            )),
+        }
+    }
+
+    fn publish_failed(&self, stream: StreamName, error: &NatsError) -> PublishError {
+        let name = stream.name();
+        let why = match error.kind() {
+            PublishErrorKind::MaxPayloadExceeded => {
+                return PublishError::TooLarge {
+                    why: format!(
+                        "the event is larger than the {} bytes that nats-server takes: raise max_payload in its configuration",
+                        self.max_payload()
+                    ),
+                };
+            }
+            PublishErrorKind::StreamNotFound => missing(name),
+            PublishErrorKind::TimedOut => self.unanswered(NO_ANSWER),
+            PublishErrorKind::Other => match error.source().and_then(|source| source.downcast_ref()) {
+                Some(told) => return refused(name, told),
+                None => format!("NATS did not take the event: {error}"),
+            },
+            _ => format!("NATS did not take the event: {error}"),
+        };
+        PublishError::Unavailable { why }
+    }
+}
+
+const NO_ANSWER: &str = "NATS did not acknowledge the event within 5 s; it may be stored";
+
+/// The sentence for a stream that is not there.
+pub(crate) fn missing(stream: &str) -> String {
+    format!("stream {stream} is missing: run `gluehook setup`")
+}
+
+/// What NATS says when it does not store a message.
+fn refused(stream: &str, error: &jetstream::Error) -> PublishError {
+    let code = error.error_code();
+    let text = error.to_string();
+    let why = match code {
+        ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => {
+            return PublishError::TooLarge {
+                why: format!("the event is larger than stream {stream} takes ({text})"),
+            };
+        }
+        ErrorCode::STREAM_STORE_FAILED if text.contains("maximum") => {
+            format!("stream {stream} is full ({text}): raise max_bytes, or shorten max_age, in [jetstream]")
+        }
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED
+        | ErrorCode::INSUFFICIENT_RESOURCES
+        | ErrorCode::MEMORY_RESOURCES_EXCEEDED
+        | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => {
+            format!("nats-server has no room left for stream {stream} ({text})")
+        }
+        ErrorCode::STREAM_NOT_MATCH => {
+            format!("another stream has taken the subjects of {stream}: run `gluehook doctor`")
+        }
+        _ => format!("stream {stream} did not take the event: {text}"),
+    };
+    PublishError::Unavailable { why }
+}

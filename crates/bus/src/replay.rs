@@ -1,0 +1,182 @@
+//! Events that are worked on again: found in `HOOKS`, copied to `HOOKS_REPLAY`.
+
+use std::time::Duration;
+
+use domain::envelope::Envelope;
+use domain::names::{EventId, subject_token};
+use jiff::Timestamp;
+
+use crate::connect::Bus;
+use crate::delivery::{REPLAY_OF, REPLAY_RUN};
+use crate::publisher::{PublishError, Published};
+use crate::read::{self, ReadError, Scan, Start, Stored};
+use crate::topology::StreamName;
+use crate::wire;
+
+/// How far the clocks of ingest and nats-server may be apart: an event is stored after it was received, but by
+/// another clock.
+const CLOCKS: Duration = Duration::from_secs(300);
+
+/// Which events. What is none or empty does not narrow; texts are as in the event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    pub ids: Vec<EventId>,
+    /// Received then or later.
+    pub since: Option<Timestamp>,
+    /// Received before.
+    pub until: Option<Timestamp>,
+    pub from_sequence: Option<u64>,
+    /// This one included.
+    pub to_sequence: Option<u64>,
+    pub endpoint: Option<String>,
+    pub tenant: Option<String>,
+    pub status: Option<String>,
+    pub kind: Option<String>,
+}
+
+impl Selection {
+    /// The subject that only what is selected has.
+    fn filter(&self) -> String {
+        let parts = [&self.endpoint, &self.kind, &self.status, &self.tenant];
+        if parts.iter().all(|part| part.is_none()) {
+            return "hooks.>".to_owned();
+        }
+        let tokens = parts.map(|part| part.as_deref().map_or_else(|| "*".to_owned(), subject_token));
+        format!("hooks.{}", tokens.join("."))
+    }
+
+    /// What the subject does not say.
+    fn takes(&self, envelope: &Envelope) -> bool {
+        (self.ids.is_empty() || self.ids.contains(&envelope.id))
+            && self.since.is_none_or(|since| envelope.received_at >= since)
+            && self.until.is_none_or(|until| envelope.received_at < until)
+    }
+}
+
+/// An event that was selected.
+#[derive(Debug, Clone)]
+pub struct Selected {
+    /// Its sequence in `HOOKS`.
+    pub sequence: u64,
+    pub stored_at: Timestamp,
+    pub envelope: Envelope,
+}
+
+impl Selected {
+    fn read(message: Stored) -> Result<Self, String> {
+        let envelope = wire::read(&message.subject, message.headers.as_ref(), message.body)?;
+        Ok(Self { sequence: message.sequence, stored_at: message.stored_at, envelope })
+    }
+}
+
+/// Selected events, in the order of the stream, up to what was the newest when the selection was made.
+pub struct Selecting {
+    scan: Scan,
+    selection: Selection,
+    looked_at: u64,
+    unreadable: u64,
+}
+
+impl std::fmt::Debug for Selecting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Selecting")
+            .field("selection", &self.selection)
+            .field("looked_at", &self.looked_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Selecting {
+    /// How many messages will be looked at, at most: the full length of a progress bar.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.scan.total()
+    }
+
+    /// How many messages were looked at so far.
+    #[must_use]
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at
+    }
+
+    /// How many of them could not be read, and were left out.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The next one; none at the end.
+    ///
+    /// # Errors
+    /// The stream can't be read (any more).
+    pub async fn next(&mut self) -> Result<Option<Selected>, ReadError> {
+        while let Some(message) = self.scan.next().await? {
+            self.looked_at += 1;
+            match Selected::read(message) {
+                Ok(found) if self.selection.takes(&found.envelope) => return Ok(Some(found)),
+                Ok(_) => {}
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Selects events of `HOOKS`. Nothing is changed.
+///
+/// # Errors
+/// The stream can't be read.
+pub async fn select(bus: &Bus, selection: &Selection) -> Result<Selecting, ReadError> {
+    let start = match (selection.from_sequence, selection.since) {
+        (Some(sequence), _) => Start::Sequence(sequence),
+        (None, Some(since)) => Start::Time(since.checked_sub(CLOCKS).unwrap_or(since)),
+        (None, None) => Start::Sequence(1),
+    };
+    let scan = Scan::begin(bus, StreamName::Hooks, &selection.filter(), start, selection.to_sequence).await?;
+    Ok(Selecting { scan, selection: selection.clone(), looked_at: 0, unreadable: 0 })
+}
+
+/// The event at a sequence of `HOOKS`; none where there is none (any more), or none that Gluehook wrote.
+///
+/// # Errors
+/// The stream can't be read.
+pub async fn get(bus: &Bus, sequence: u64) -> Result<Option<Selected>, ReadError> {
+    let message = read::get(bus, StreamName::Hooks, sequence).await?;
+    Ok(message.and_then(|message| Selected::read(message).ok()))
+}
+
+/// Has an event worked on again, as part of `run`: everything is decided anew. Publishing it twice in one run does it
+/// once.
+///
+/// # Errors
+/// It may be published or not.
+pub async fn publish(bus: &Bus, run: &str, selected: &Selected) -> Result<Published, PublishError> {
+    let envelope = &selected.envelope;
+    let mut headers = wire::write(envelope);
+    wire::put(&mut headers, REPLAY_RUN, run);
+    headers.insert(REPLAY_OF, selected.sequence.to_string());
+    let run = subject_token(run);
+    let subject = format!("replay.{run}.{}", wire::rest(&envelope.subject));
+    // Not the event's own: that would be a duplicate within the window.
+    let id = format!("replay:{run}:{}", selected.sequence);
+    bus.store(StreamName::Replay, subject, Some(&id), headers, envelope.body.clone()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_says_what_the_subject_can() {
+        assert_eq!(Selection::default().filter(), "hooks.>");
+        let selection = Selection {
+            tenant: Some("a.b".into()),
+            kind: Some("job".into()),
+            ids: vec![EventId::from_text("x")],
+            ..Selection::default()
+        };
+        assert_eq!(selection.filter(), "hooks.*.job.*.a%2Eb");
+        let empty = Selection { status: Some(String::new()), ..Selection::default() };
+        assert_eq!(empty.filter(), "hooks.*.*._.*");
+    }
+}

@@ -1,0 +1,343 @@
+//! The streams and consumers: what they must look like, and whether they do.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{self, pull};
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::{ErrorCode, stream};
+use domain::config::Jetstream;
+use serde::de::DeserializeOwned;
+
+use crate::connect::{Bus, ConnectError};
+use crate::publisher::missing;
+
+mod compare;
+
+/// How long a worker may stay silent about a delivery before it is given to another.
+const ACK_WAIT: Duration = Duration::from_secs(60);
+/// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
+/// once, so that waiting ones don't hold up the rest.
+const MAX_ACK_PENDING: i64 = 2_000;
+/// Refused requests kept per endpoint.
+const REJECTED_PER_ENDPOINT: i64 = 1_000;
+const REJECTED_MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
+const REJECTED_WINDOW: Duration = Duration::from_secs(120);
+
+/// The streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamName {
+    /// Every sealed event.
+    Hooks,
+    /// Events to be worked on again.
+    Replay,
+    /// What could not be worked on.
+    Dead,
+    /// Refused requests.
+    Rejected,
+}
+
+impl StreamName {
+    pub const ALL: [Self; 4] = [Self::Hooks, Self::Replay, Self::Dead, Self::Rejected];
+
+    /// Its name in NATS.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hooks => "HOOKS",
+            Self::Replay => "HOOKS_REPLAY",
+            Self::Dead => "HOOKS_DEAD",
+            Self::Rejected => "HOOKS_REJECTED",
+        }
+    }
+
+    /// The durable consumer that all workers share; none where nobody works on the stream.
+    #[must_use]
+    pub fn consumer(self) -> Option<&'static str> {
+        match self {
+            Self::Hooks => Some("worker"),
+            Self::Replay => Some("worker-replay"),
+            Self::Dead | Self::Rejected => None,
+        }
+    }
+}
+
+/// One thing that is not as it must be; shown as one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference(String);
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Something that [`setup`] did; shown as one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change(String);
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why the streams can't be used as they are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// NATS does not answer, or will not do.
+    #[error(transparent)]
+    Connection(#[from] ConnectError),
+    #[error("{}", sentences(.0))]
+    Differs(Vec<Difference>),
+}
+
+/// Why the streams were not set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// NATS does not answer, or will not do.
+    #[error(transparent)]
+    Connection(#[from] ConnectError),
+    /// Live streams or consumers are not as they must be, and were left alone.
+    #[error("{}", sentences(.0))]
+    Differs(Vec<Difference>),
+    /// NATS did not do what was asked.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn sentences(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What [`setup`] does with a stream or consumer that is there and differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It is an error.
+    MustMatch,
+    /// It is changed, where NATS allows that.
+    Update,
+}
+
+/// What the streams must look like.
+#[must_use]
+pub fn expected(jetstream: &Jetstream) -> Vec<(StreamName, stream::Config)> {
+    let base = |name: StreamName, subject: &str| stream::Config {
+        name: name.name().to_owned(),
+        subjects: vec![subject.to_owned()],
+        retention: stream::RetentionPolicy::Limits,
+        storage: stream::StorageType::File,
+        discard: stream::DiscardPolicy::New,
+        max_age: jetstream.max_age,
+        max_bytes: -1,
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_consumers: -1,
+        duplicate_window: jetstream.duplicate_window,
+        num_replicas: jetstream.replicas,
+        allow_direct: true,
+        ..Default::default()
+    };
+    let max_bytes = jetstream.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+    let about = |text: &str| Some(text.to_owned());
+    vec![
+        (
+            StreamName::Hooks,
+            stream::Config {
+                description: about("Gluehook: every sealed event"),
+                max_bytes,
+                ..base(StreamName::Hooks, "hooks.>")
+            },
+        ),
+        (
+            StreamName::Replay,
+            stream::Config {
+                description: about("Gluehook: events to be worked on again"),
+                ..base(StreamName::Replay, "replay.>")
+            },
+        ),
+        (
+            StreamName::Dead,
+            stream::Config {
+                description: about("Gluehook: events that could not be worked on"),
+                ..base(StreamName::Dead, "dead.>")
+            },
+        ),
+        (
+            StreamName::Rejected,
+            stream::Config {
+                description: about("Gluehook: refused requests, the newest of each endpoint"),
+                discard: stream::DiscardPolicy::Old,
+                max_messages_per_subject: REJECTED_PER_ENDPOINT,
+                max_age: REJECTED_MAX_AGE,
+                duplicate_window: REJECTED_WINDOW,
+                ..base(StreamName::Rejected, "rejected.*")
+            },
+        ),
+    ]
+}
+
+/// What the consumer `name` must look like.
+fn expected_consumer(name: &str) -> pull::Config {
+    pull::Config {
+        durable_name: Some(name.to_owned()),
+        description: Some("Gluehook: shared by all workers".to_owned()),
+        deliver_policy: consumer::DeliverPolicy::All,
+        ack_policy: consumer::AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        // The worker buries by its own count; here a limit would make a message vanish without a word.
+        max_deliver: -1,
+        max_ack_pending: MAX_ACK_PENDING,
+        ..Default::default()
+    }
+}
+
+/// Creates what is missing, leaves what is as it must be, and does what `existing` says with the rest.
+///
+/// # Errors
+/// What differs, or what NATS refused.
+pub async fn setup(bus: &Bus, jetstream: &Jetstream, existing: Existing) -> Result<Vec<Change>, SetupError> {
+    bus.fit().await?;
+    let mut changes = Vec::new();
+    let mut differences = Vec::new();
+    for (name, expected) in expected(jetstream) {
+        let differs = match live_stream(bus, name).await? {
+            None => {
+                let created = bus.jetstream.create_stream(expected.clone()).await;
+                let created = created.map_err(|error| refused(bus, "create stream", name.name(), &error))?;
+                changes.push(Change(format!("created stream {}", name.name())));
+                // A server drops what it doesn't know without a word.
+                compare::streams(name, &created.cached_info().config, &expected)
+            }
+            Some(live) => {
+                let differs = compare::streams(name, &live, &expected);
+                if differs.is_empty() || existing == Existing::MustMatch {
+                    differs
+                } else {
+                    let updated = bus.jetstream.update_stream(compare::merged(live, &expected)).await;
+                    let updated =
+                        updated.map_err(|error| refused(bus, "update stream", name.name(), &error))?;
+                    changes.push(Change(format!("updated stream {}", name.name())));
+                    compare::streams(name, &updated.config, &expected)
+                }
+            }
+        };
+        differences.extend(differs);
+        let Some(consumer) = name.consumer() else { continue };
+        differences.extend(setup_consumer(bus, name, consumer, existing, &mut changes).await?);
+    }
+    if differences.is_empty() { Ok(changes) } else { Err(SetupError::Differs(differences)) }
+}
+
+async fn setup_consumer(
+    bus: &Bus,
+    stream: StreamName,
+    name: &str,
+    existing: Existing,
+    changes: &mut Vec<Change>,
+) -> Result<Vec<Difference>, SetupError> {
+    let expected = expected_consumer(name);
+    let verb = match live_consumer(bus, stream, name).await? {
+        None => "create",
+        Some(live) => {
+            let differs = compare::consumers(name, &live, &expected);
+            if differs.is_empty() || existing == Existing::MustMatch {
+                return Ok(differs);
+            }
+            "update"
+        }
+    };
+    let made = bus.jetstream.create_consumer_on_stream(expected.clone(), stream.name()).await;
+    let made = made.map_err(|error| refused(bus, &format!("{verb} consumer"), name, &error))?;
+    changes.push(Change(format!("{verb}d consumer {name} on {}", stream.name())));
+    Ok(compare::consumers(name, &made.cached_info().config, &expected))
+}
+
+/// Is everything there and as it must be? Nothing is changed.
+///
+/// # Errors
+/// What is missing or differs.
+pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
+    bus.fit().await?;
+    let mut differences = Vec::new();
+    for (name, expected) in expected(jetstream) {
+        let Some(live) = live_stream(bus, name).await? else {
+            differences.push(Difference(missing(name.name())));
+            continue;
+        };
+        differences.extend(compare::streams(name, &live, &expected));
+        let Some(consumer) = name.consumer() else { continue };
+        match live_consumer(bus, name, consumer).await? {
+            None => differences.push(Difference(missing_consumer(name, consumer))),
+            Some(live) => {
+                differences.extend(compare::consumers(consumer, &live, &expected_consumer(consumer)));
+            }
+        }
+    }
+    if differences.is_empty() { Ok(()) } else { Err(CheckError::Differs(differences)) }
+}
+
+pub(crate) fn missing_consumer(stream: StreamName, consumer: &str) -> String {
+    format!("consumer {consumer} of stream {} is missing: run `gluehook setup`", stream.name())
+}
+
+async fn live_stream(bus: &Bus, name: StreamName) -> Result<Option<stream::Config>, ConnectError> {
+    let request = format!("STREAM.INFO.{}", name.name());
+    let what = format!("stream {} can't be looked at", name.name());
+    let info: Option<stream::Info> = look(bus, request, &what).await?;
+    Ok(info.map(|info| info.config))
+}
+
+async fn live_consumer(
+    bus: &Bus,
+    stream: StreamName,
+    name: &str,
+) -> Result<Option<consumer::Config>, ConnectError> {
+    let request = format!("CONSUMER.INFO.{}.{name}", stream.name());
+    let what = format!("consumer {name} of stream {} can't be looked at", stream.name());
+    let info: Option<consumer::Info> = look(bus, request, &what).await?;
+    Ok(info.map(|info| info.config))
+}
+
+/// Asks the NATS API; none where there is no such stream or consumer.
+async fn look<T: DeserializeOwned>(
+    bus: &Bus,
+    request: String,
+    what: &str,
+) -> Result<Option<T>, ConnectError> {
+    match bus.ask(request).await {
+        Ok(Response::Ok(info)) => Ok(Some(info)),
+        Ok(Response::Err { error }) => match error.error_code() {
+            ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND => Ok(None),
+            _ => Err(unread(bus, what, &error)),
+        },
+        Err(error) => Err(unread(bus, what, &error)),
+    }
+}
+
+fn unread(bus: &Bus, what: &str, error: &dyn fmt::Display) -> ConnectError {
+    let sentence = bus.request_failed(what, error);
+    if bus.is_connected() { ConnectError::Unfit(sentence) } else { ConnectError::Unreachable(sentence) }
+}
+
+fn refused(bus: &Bus, what: &str, name: &str, error: &dyn fmt::Display) -> SetupError {
+    SetupError::Refused(bus.request_failed(&format!("NATS did not {what} {name}"), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stream_is_expected_once_and_loses_nothing_silently() {
+        let all = expected(&Jetstream::default());
+        assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), StreamName::ALL);
+        for (name, config) in all {
+            assert_eq!(config.name, name.name());
+            let may_drop = name == StreamName::Rejected;
+            assert_eq!(config.discard == stream::DiscardPolicy::Old, may_drop, "{name:?}");
+            assert!(config.duplicate_window <= config.max_age);
+        }
+    }
+}

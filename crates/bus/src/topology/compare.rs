@@ -1,0 +1,196 @@
+//! Live against expected, field by field. Only what Gluehook relies on is compared: tags, placement and the like are
+//! the operator's.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{self, pull};
+use async_nats::jetstream::stream;
+
+use super::{Difference, StreamName};
+
+pub(super) fn streams(name: StreamName, live: &stream::Config, expected: &stream::Config) -> Vec<Difference> {
+    let mut found = Found::new(format!("stream {}", name.name()));
+    found.compare("subjects", live.subjects.join(", "), expected.subjects.join(", "));
+    found.compare("retention", word(live.retention), word(expected.retention));
+    found.compare("storage", word(live.storage), word(expected.storage));
+    found.compare("discard", word(live.discard), word(expected.discard));
+    found.compare("max_age", span(live.max_age), span(expected.max_age));
+    found.compare("max_bytes", limit(live.max_bytes), limit(expected.max_bytes));
+    found.compare("max_msgs", limit(live.max_messages), limit(expected.max_messages));
+    found.compare(
+        "max_msgs_per_subject",
+        limit(live.max_messages_per_subject),
+        limit(expected.max_messages_per_subject),
+    );
+    found.compare(
+        "max_msg_size",
+        limit(live.max_message_size.into()),
+        limit(expected.max_message_size.into()),
+    );
+    found.compare("duplicate_window", span(live.duplicate_window), span(expected.duplicate_window));
+    found.compare("replicas", live.num_replicas.to_string(), expected.num_replicas.to_string());
+    found.compare("allow_direct", live.allow_direct.to_string(), expected.allow_direct.to_string());
+    found.compare("no_ack", live.no_ack.to_string(), expected.no_ack.to_string());
+    found.compare("sealed", live.sealed.to_string(), expected.sealed.to_string());
+    found.compare(
+        "persist_mode",
+        live.persist_mode.map_or_else(|| "default".to_owned(), word),
+        expected.persist_mode.map_or_else(|| "default".to_owned(), word),
+    );
+    found.compare(
+        "subject_transform",
+        live.subject_transform.is_some().to_string(),
+        expected.subject_transform.is_some().to_string(),
+    );
+    found.differences
+}
+
+pub(super) fn consumers(name: &str, live: &consumer::Config, expected: &pull::Config) -> Vec<Difference> {
+    let mut found = Found::new(format!("consumer {name}"));
+    let kind = if live.deliver_subject.is_some() { "push" } else { "pull" };
+    found.compare("kind", kind.to_owned(), "pull".to_owned());
+    found.compare("deliver_policy", word(live.deliver_policy), word(expected.deliver_policy));
+    found.compare("ack_policy", word(live.ack_policy), word(expected.ack_policy));
+    found.compare("ack_wait", span(live.ack_wait), span(expected.ack_wait));
+    found.compare("max_deliver", limit(live.max_deliver), limit(expected.max_deliver));
+    found.compare("max_ack_pending", limit(live.max_ack_pending), limit(expected.max_ack_pending));
+    found.compare("backoff", format!("{:?}", live.backoff), format!("{:?}", expected.backoff));
+    let filters = |one: &str, many: &[String]| {
+        let all: Vec<&str> =
+            many.iter().map(String::as_str).chain([one]).filter(|text| !text.is_empty()).collect();
+        if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+    };
+    found.compare(
+        "filter",
+        filters(&live.filter_subject, &live.filter_subjects),
+        filters(&expected.filter_subject, &expected.filter_subjects),
+    );
+    found.compare("headers_only", live.headers_only.to_string(), expected.headers_only.to_string());
+    found.compare("max_batch", limit(live.max_batch), limit(expected.max_batch));
+    found.compare("max_expires", span(live.max_expires), span(expected.max_expires));
+    found.differences
+}
+
+/// The live configuration with everything that is compared as it must be: what the operator added stays.
+pub(super) fn merged(live: stream::Config, expected: &stream::Config) -> stream::Config {
+    let expected = expected.clone();
+    stream::Config {
+        subjects: expected.subjects,
+        retention: expected.retention,
+        storage: expected.storage,
+        discard: expected.discard,
+        max_age: expected.max_age,
+        max_bytes: expected.max_bytes,
+        max_messages: expected.max_messages,
+        max_messages_per_subject: expected.max_messages_per_subject,
+        max_message_size: expected.max_message_size,
+        duplicate_window: expected.duplicate_window,
+        num_replicas: expected.num_replicas,
+        allow_direct: expected.allow_direct,
+        no_ack: expected.no_ack,
+        sealed: expected.sealed,
+        persist_mode: expected.persist_mode,
+        subject_transform: expected.subject_transform,
+        ..live
+    }
+}
+
+struct Found {
+    whose: String,
+    differences: Vec<Difference>,
+}
+
+impl Found {
+    fn new(whose: String) -> Self {
+        Self { whose, differences: Vec::new() }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the callers make the texts for this call")]
+    fn compare(&mut self, field: &str, live: String, expected: String) {
+        if live != expected {
+            self.differences
+                .push(Difference(format!("{}: {field} is {live}, expected {expected}", self.whose)));
+        }
+    }
+}
+
+/// The word for a variant.
+fn word(variant: impl Debug) -> String {
+    format!("{variant:?}").to_lowercase()
+}
+
+/// A limit; 0 and -1 both say that there is none.
+fn limit(number: i64) -> String {
+    if number <= 0 { "unlimited".to_owned() } else { number.to_string() }
+}
+
+/// A length of time in the largest unit that keeps it whole.
+fn span(length: Duration) -> String {
+    let millis = length.as_millis();
+    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+        if millis > 0 && millis.is_multiple_of(size) {
+            return format!("{}{unit}", millis / size);
+        }
+    }
+    if millis == 0 { "none".to_owned() } else { format!("{millis}ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::config::Jetstream;
+
+    use super::super::{expected, expected_consumer};
+    use super::*;
+
+    fn texts(differences: &[Difference]) -> Vec<String> {
+        differences.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_stream_equals_itself_and_its_merger() {
+        for (name, config) in expected(&Jetstream::default()) {
+            assert_eq!(texts(&streams(name, &config, &config)), Vec::<String>::new());
+            let mut live = stream::Config { name: config.name.clone(), ..Default::default() };
+            live.metadata.insert("owner".into(), "team".into());
+            let merged = merged(live, &config);
+            assert_eq!(texts(&streams(name, &merged, &config)), Vec::<String>::new());
+            assert_eq!(merged.metadata.len(), 1);
+        }
+    }
+
+    #[test]
+    fn each_difference_is_a_sentence() {
+        let (name, config) = expected(&Jetstream::default()).remove(0);
+        let live = stream::Config {
+            discard: stream::DiscardPolicy::Old,
+            max_age: Duration::from_secs(3_600),
+            max_bytes: 1_024,
+            ..config.clone()
+        };
+        assert_eq!(
+            texts(&streams(name, &live, &config)),
+            [
+                "stream HOOKS: discard is old, expected new",
+                "stream HOOKS: max_age is 1h, expected 30d",
+                "stream HOOKS: max_bytes is 1024, expected unlimited",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_consumer_that_backs_off_is_told() {
+        use async_nats::jetstream::consumer::IntoConsumerConfig as _;
+        let expected = expected_consumer("worker");
+        let same = expected.clone().into_consumer_config();
+        assert_eq!(texts(&consumers("worker", &same, &expected)), Vec::<String>::new());
+        let live = consumer::Config { backoff: vec![Duration::from_secs(1)], max_ack_pending: 10, ..same };
+        assert_eq!(
+            texts(&consumers("worker", &live, &expected)),
+            [
+                "consumer worker: max_ack_pending is 10, expected 2000",
+                "consumer worker: backoff is [1s], expected []",
+            ]
+        );
+    }
+}

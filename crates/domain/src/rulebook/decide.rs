@@ -1,0 +1,210 @@
+//! How rules fare with an event, and what is planned.
+
+use minijinja::value::Value;
+
+use super::context::Context;
+use super::language::Evaluated;
+use super::read::Compiled;
+use super::steps::{self, Planned};
+use super::{Case, Mode, Rule, Rulebook};
+use crate::action::Action;
+use crate::facts::{Need, Needs};
+use crate::journal::schedule_scope;
+use crate::plan::{NewValue, Plan, RuleVerdict, Step, StepKey, Verdict};
+
+/// How one rule fares.
+#[derive(Debug)]
+pub(super) enum Fate {
+    Settled {
+        verdict: Verdict,
+        actions: Vec<Action>,
+        new_value: Option<String>,
+    },
+    /// Something must be known first.
+    Asks(Needs),
+    /// A rule that asks may yet silence this one; its steps are not worked out.
+    Waits {
+        for_rule: String,
+    },
+}
+
+impl Fate {
+    fn plain(verdict: Verdict) -> Self {
+        Self::Settled { verdict, actions: Vec::new(), new_value: None }
+    }
+}
+
+pub(super) fn decide(book: &Rulebook, case: &Case<'_>) -> Result<Plan, Needs> {
+    let fates = fates(book, case, &Context::new(case, false));
+    let mut needs = Needs::new();
+    for fate in &fates {
+        if let Fate::Asks(asked) = fate {
+            needs.extend(asked.iter().cloned());
+        }
+    }
+    if needs.is_empty() { Ok(plan(book, case, fates)) } else { Err(needs) }
+}
+
+/// What can be said of a rule by its conditions alone.
+enum Match {
+    No(Verdict),
+    Asks(Needs),
+    /// All lines hold, but the value of `changed` does not call for action.
+    Unchanged {
+        new_value: Option<String>,
+    },
+    Yes {
+        new_value: Option<String>,
+    },
+}
+
+pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<Fate> {
+    let rules = || book.rules.iter().zip(&book.compiled);
+    let matches: Vec<_> = rules().map(|(rule, compiled)| matched(rule, compiled, case, context)).collect();
+    let by = |name: &str, open: bool| {
+        rules().zip(&matches).find_map(|((rule, _), found)| {
+            let right = matches!((found, open), (Match::Yes { .. }, false) | (Match::Asks(_), true));
+            let silences = rule.mode == Mode::Live && rule.instead_of.iter().any(|other| other == name);
+            (right && silences).then(|| rule.name.clone())
+        })
+    };
+    let work_out = |rule: &Rule, compiled: &Compiled, found: &Match| match found {
+        Match::No(verdict) => Fate::plain(verdict.clone()),
+        Match::Asks(needs) => Fate::Asks(needs.clone()),
+        Match::Unchanged { new_value } => Fate::Settled {
+            verdict: Verdict::Unchanged,
+            actions: Vec::new(),
+            new_value: new_value.clone().filter(|_| rule.mode == Mode::Live),
+        },
+        Match::Yes { new_value } => {
+            if let Some(by) = by(&rule.name, false) {
+                return Fate::plain(Verdict::Silenced { by });
+            }
+            if let Some(for_rule) = by(&rule.name, true) {
+                return Fate::Waits { for_rule };
+            }
+            match steps::plan(book, rule, &compiled.steps, case, context) {
+                Planned::Asks(needs) => Fate::Asks(needs),
+                Planned::Broken(why) => Fate::plain(Verdict::Broken { why }),
+                Planned::Actions(actions) if rule.mode == Mode::Shadow => {
+                    Fate::plain(Verdict::Shadow { actions })
+                }
+                Planned::Actions(actions) => {
+                    let actions = distinct(actions);
+                    let verdict = Verdict::Matched { steps: actions.len() };
+                    Fate::Settled { verdict, actions, new_value: new_value.clone() }
+                }
+            }
+        }
+    };
+    let mut fates: Vec<_> =
+        rules().zip(&matches).map(|((rule, compiled), found)| work_out(rule, compiled, found)).collect();
+    contradictions(book, &mut fates);
+    fates
+}
+
+fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context) -> Match {
+    if rule.mode == Mode::Off {
+        return Match::No(Verdict::Off);
+    }
+    if !rule.on.contains(&case.event.kind) {
+        return Match::No(Verdict::OtherKind);
+    }
+    for (place, condition) in compiled.when.iter().enumerate() {
+        let not_held = |why| Match::No(Verdict::NotHeld { line: place + 1, why });
+        match condition.holds(case, context) {
+            Evaluated::Value(true) => {}
+            Evaluated::Value(false) => return not_held(None),
+            Evaluated::Asks(needs) => return Match::Asks(needs),
+            Evaluated::Wrong(why) => return not_held(Some(why)),
+        }
+    }
+    let Some(changed) = &compiled.changed else { return Match::Yes { new_value: None } };
+    let last = case.facts.last_values.get(&rule.name);
+    let mut needs = Needs::new();
+    if last.is_none() {
+        needs.insert(Need::LastValue { rule: rule.name.clone() });
+    }
+    let value = match changed.value(case, context) {
+        Evaluated::Value(value) => value,
+        Evaluated::Asks(more) => {
+            needs.extend(more);
+            return Match::Asks(needs);
+        }
+        Evaluated::Wrong(why) => {
+            let why = format!("rule `{}`, changed: {why}", rule.name);
+            return Match::No(Verdict::Broken { why });
+        }
+    };
+    let Some(last) = last else { return Match::Asks(needs) };
+    let text = json(&value);
+    match last {
+        Some(last) if *last == text => Match::Unchanged { new_value: None },
+        // Nothing was seen before, and there is nothing to tell.
+        None if !value.is_true() => Match::Unchanged { new_value: Some(text) },
+        _ => Match::Yes { new_value: Some(text) },
+    }
+}
+
+/// A value as canonical JSON text: the same value is always the same text.
+fn json(value: &Value) -> String {
+    serde_json::to_value(value).unwrap_or_default().to_string()
+}
+
+/// Equal actions have one effect: the ledger would see one step.
+fn distinct(actions: Vec<Action>) -> Vec<Action> {
+    let mut seen = std::collections::HashSet::new();
+    actions.into_iter().filter(|action| seen.insert((action.word(), action.fingerprint()))).collect()
+}
+
+/// Two rules that want the same schedule on and off: neither is taken, and both are named.
+fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
+    let wanted: Vec<_> = fates
+        .iter()
+        .enumerate()
+        .flat_map(|(rule, fate)| {
+            match fate {
+                Fate::Settled { actions, .. } => actions.as_slice(),
+                _ => &[],
+            }
+            .iter()
+            .filter_map(move |action| match action {
+                Action::SetSchedule { which, enabled, place, .. } => {
+                    Some((rule, schedule_scope(action)?, *enabled, *which, place.tenant.clone()))
+                }
+                _ => None,
+            })
+        })
+        .collect();
+    for (at, (rule, scope, enabled, which, tenant)) in wanted.iter().enumerate() {
+        let opposite = wanted[at + 1..].iter().find(|(_, other, on, ..)| other == scope && on != enabled);
+        let Some((other, ..)) = opposite else { continue };
+        let name = |rule: usize| book.rules.get(rule).map_or("", |rule| rule.name.as_str());
+        let which = which.as_str();
+        let why = if rule == other {
+            format!("rule `{}` turns the {which} schedule of {tenant} on and off at once", name(*rule))
+        } else {
+            let (one, two) = (name(*rule), name(*other));
+            format!("rules `{one}` and `{two}` want the opposite of the {which} schedule of {tenant}")
+        };
+        fates[*rule] = Fate::plain(Verdict::Broken { why: why.clone() });
+        fates[*other] = Fate::plain(Verdict::Broken { why });
+    }
+}
+
+fn plan(book: &Rulebook, case: &Case<'_>, fates: Vec<Fate>) -> Plan {
+    let mut plan = Plan::default();
+    for (rule, fate) in book.rules.iter().zip(fates) {
+        let Fate::Settled { verdict, actions, new_value } = fate else { continue };
+        let steps = actions.into_iter().enumerate().map(|(place, action)| Step {
+            key: StepKey::new(&case.event.id, case.run, &rule.name, &action),
+            rule: rule.name.clone(),
+            place,
+            action,
+        });
+        plan.steps.extend(steps);
+        plan.new_values.extend(new_value.map(|value| NewValue { rule: rule.name.clone(), value }));
+        plan.verdicts.push(RuleVerdict { rule: rule.name.clone(), verdict });
+    }
+    plan
+}

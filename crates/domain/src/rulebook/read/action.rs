@@ -1,0 +1,139 @@
+//! The actions of a rulebook: a table of their words and fields, and what is made of them.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+
+use super::fields::{Placed, Reader, get};
+use super::{CompiledAction, checked};
+use crate::config::nearest;
+use crate::rulebook::language::{Text, Texts};
+use crate::rulebook::{Of, StepAction, check};
+
+/// Every action's word and the fields it has, besides `action` and `when`.
+const ACTIONS: &[(&str, &[&str])] = &[
+    ("slack", &["channel", "text"]),
+    ("enable_schedule", &["of"]),
+    ("disable_schedule", &["of"]),
+    ("link_target", &["target"]),
+    ("run_job", &["tap", "name"]),
+];
+
+/// `tap` of `run_job` unless given.
+const OWN_TAP: &str = "{{ event.tap }}";
+
+/// The fields of one step.
+struct Fields<'r, 't, 'd, 'i> {
+    reader: &'r mut Reader<'t>,
+    texts: &'r mut Texts,
+    table: &'d DeTable<'i>,
+    /// `rule `x`, step 1 (slack)`
+    place: String,
+    /// Begin of the names of this step's texts.
+    text_name: &'r str,
+}
+
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    texts: &mut Texts,
+    table: &DeTable<'_>,
+    at: &Range<usize>,
+    place: &str,
+    text_name: &str,
+) -> Option<(StepAction, CompiledAction)> {
+    let words = || ACTIONS.iter().map(|(word, _)| *word);
+    let Some(item) = get(table, "action") else {
+        reader.say(at, format!("{place} needs an action: {}", words().collect::<Vec<_>>().join(", ")));
+        return None;
+    };
+    let action = reader.text(item, "action", &format!("{place}: "))?;
+    let Some((word, fields)) = ACTIONS.iter().find(|(word, _)| *word == action.text) else {
+        let hint = nearest(&action.text, words()).map_or_else(
+            || format!("known here: {}", words().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        reader.say(&action.span, format!("{place}: unknown action `{}`; {hint}", action.text));
+        return None;
+    };
+    let place = format!("{place} ({word})");
+    let known: Vec<_> = ["action", "when"].into_iter().chain(fields.iter().copied()).collect();
+    reader.only(table, &known, &format!("{place}: "));
+    let at = action.span;
+    let mut step = Fields { reader, texts, table, place, text_name };
+    match *word {
+        "slack" => {
+            let channel = step.optional("channel", false)?;
+            let (text, compiled) = step.required("text", true, &at)?;
+            let (channel, compiled_channel) = channel.unzip();
+            Some((
+                StepAction::Slack { channel, text },
+                CompiledAction::Slack { channel: compiled_channel, text: compiled },
+            ))
+        }
+        "enable_schedule" => {
+            let of = step.of(Of::Source)?;
+            Some((StepAction::EnableSchedule { of }, CompiledAction::SetSchedule { of, enabled: true }))
+        }
+        "disable_schedule" => {
+            let of = step.of(Of::All)?;
+            Some((StepAction::DisableSchedule { of }, CompiledAction::SetSchedule { of, enabled: false }))
+        }
+        "link_target" => {
+            let (target, compiled) = step.optional("target", false)?.unzip();
+            Some((StepAction::LinkTarget { target }, CompiledAction::LinkTarget { target: compiled }))
+        }
+        "run_job" => {
+            let tap = match step.optional("tap", false)? {
+                Some(given) => given,
+                None => step.compile("tap", false, &Placed { text: OWN_TAP.to_owned(), span: at.clone() })?,
+            };
+            let (name, compiled_name) = step.required("name", false, &at)?;
+            Some((
+                StepAction::RunJob { tap: tap.0, name },
+                CompiledAction::RunJob { tap: tap.1, name: compiled_name },
+            ))
+        }
+        other => unreachable!("`{other}` stands in the table of actions"),
+    }
+}
+
+impl Fields<'_, '_, '_, '_> {
+    fn compile(&mut self, field: &str, for_slack: bool, source: &Placed) -> Option<(String, Text)> {
+        let place = format!("{} {field}: ", self.place);
+        let reads = checked(self.reader, source, &place, check::text(&source.text))?;
+        match self.texts.add(&format!("{}.{field}", self.text_name), for_slack, &source.text, reads) {
+            Ok(text) => Some((source.text.clone(), text)),
+            Err(why) => {
+                self.reader.say(&source.span, format!("{place}{why}"));
+                None
+            }
+        }
+    }
+
+    /// Outer none: given, and wrong.
+    fn optional(&mut self, field: &str, for_slack: bool) -> Option<Option<(String, Text)>> {
+        let Some(item) = get(self.table, field) else { return Some(None) };
+        let source = self.reader.text(item, field, &format!("{}: ", self.place))?;
+        self.compile(field, for_slack, &source).map(Some)
+    }
+
+    fn required(&mut self, field: &str, for_slack: bool, at: &Range<usize>) -> Option<(String, Text)> {
+        let Some(given) = self.optional(field, for_slack)? else {
+            self.reader.say(at, format!("{} needs `{field}`", self.place));
+            return None;
+        };
+        if given.0.trim().is_empty() {
+            let at = get(self.table, field).map_or_else(|| at.clone(), toml::Spanned::span);
+            self.reader.say(&at, format!("{} `{field}` is empty", self.place));
+            return None;
+        }
+        Some(given)
+    }
+
+    fn of(&mut self, otherwise: Of) -> Option<Of> {
+        let Some(item) = get(self.table, "of") else { return Some(otherwise) };
+        let place = format!("{}: ", self.place);
+        let given = self.reader.text(item, "of", &place)?;
+        self.reader.one_of(&given, "schedule", &place, &Of::ALL, Of::as_str)
+    }
+}

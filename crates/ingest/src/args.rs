@@ -1,0 +1,60 @@
+//! The flags of `gluehook-ingest`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Takes webhooks, verifies them and stores them in JetStream before it answers
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "gluehook-ingest", version)]
+#[group(skip)]
+pub struct Args {
+    /// The configuration file, with the endpoints
+    #[arg(long, env = "GLUEHOOK_CONFIG", default_value = "gluehook.toml", value_name = "FILE")]
+    pub config: PathBuf,
+
+    /// Where webhooks are posted to, at /hooks/<endpoint>
+    #[arg(long, env = "GLUEHOOK_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub listen: SocketAddr,
+
+    /// Create the streams first, where they are missing
+    #[arg(long, env = "GLUEHOOK_SETUP", value_parser = clap::builder::FalseyValueParser::new())]
+    pub setup: bool,
+
+    #[command(flatten)]
+    pub bus: bus::Args,
+
+    #[command(flatten)]
+    pub service: service::Args,
+}
+
+impl Args {
+    /// Where probes and metrics are served unless a flag says otherwise.
+    pub const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_also_a_variable_of_the_environment() {
+        for arg in Args::command().get_arguments() {
+            let Some(long) = arg.get_long().filter(|long| !["help", "version"].contains(long)) else {
+                continue;
+            };
+            let variable = format!("GLUEHOOK_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_one_machine() {
+        let args = Args::try_parse_from(["gluehook-ingest"]).unwrap();
+        assert_eq!(args.config, PathBuf::from("gluehook.toml"));
+        assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(args.service.admin_listen_or(Args::ADMIN_LISTEN).to_string(), "127.0.0.1:8081");
+        assert!(!args.setup);
+    }
+}

@@ -1,0 +1,176 @@
+//! Builds ingest out of its flags and runs it until a signal.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bus;
+use domain::config::Config;
+use domain::signature::Proof;
+use service::metrics::{IngestMetrics, Registry};
+use service::probe::{self, Readiness};
+use service::{CancellationToken, Clock, Shutdown, http};
+use tokio::net::TcpListener;
+
+use crate::args::Args;
+use crate::endpoint::{Endpoint, Endpoints};
+use crate::queue::Queue;
+use crate::router::{Door, Limits, router};
+use crate::watch::{CHECKS, Watch};
+
+/// How long a shutdown waits for acknowledgements of what was sent to the queue.
+const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(6);
+
+/// Why ingest ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// Flags, file or secrets are wrong: all that was found, one sentence each.
+    Configuration(Vec<String>),
+    /// Something else went wrong: one sentence.
+    Failed(String),
+}
+
+impl Failure {
+    #[must_use]
+    pub fn sentences(&self) -> &[String] {
+        match self {
+            Self::Configuration(sentences) => sentences,
+            Self::Failed(sentence) => std::slice::from_ref(sentence),
+        }
+    }
+
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Configuration(_) => 2,
+            Self::Failed(_) => 1,
+        }
+    }
+}
+
+/// Runs until SIGTERM or SIGINT, and then until everything in hand is answered.
+///
+/// # Errors
+/// Why it could not start.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    args.service.init_telemetry();
+    let config = read(&args.config).map_err(Failure::Configuration)?;
+    let base = args.config.parent().unwrap_or(Path::new(""));
+    let endpoints = Endpoints::open(&config, base).map_err(Failure::Configuration)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("no threads can be started: {error}")))?;
+    runtime.block_on(serve(args, &config, endpoints))
+}
+
+fn read(path: &Path) -> Result<Config, Vec<String>> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        vec![format!("the configuration {shown} can't be read ({error}): name the right file with --config")]
+    })?;
+    Config::parse(&text)
+        .map_err(|complaints| complaints.iter().map(|complaint| format!("{shown}: {complaint}")).collect())
+}
+
+async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let failed = |sentence: String| Failure::Failed(sentence);
+    let shutdown = Shutdown::on_signals()
+        .map_err(|error| failed(format!("signals of the operating system can't be received: {error}")))?;
+    let bus = Bus::connect_lazily(&args.bus, "gluehook-ingest")
+        .await
+        .map_err(|error| Failure::Configuration(vec![error.to_string()]))?;
+    let (listener, address) = listen(args.listen, "--listen").await?;
+    let admin = args.service.admin_listen_or(Args::ADMIN_LISTEN);
+    let (admin, admin_address) = listen(admin, "--admin-listen").await?;
+
+    let mut registry = Registry::default();
+    let metrics = IngestMetrics::register(&mut registry);
+    let readiness = Readiness::expecting(CHECKS);
+    warn_of_open(&endpoints, &readiness);
+    // Probes are answered to the very end, so that it can be seen.
+    let admin_stop = CancellationToken::new();
+    let probes = probe::router(Arc::new(registry), readiness.clone());
+    let admin = tokio::spawn(http::serve(admin, probes, http::Limits::default(), admin_stop.clone()));
+
+    let queue = Queue::new(bus.publisher(), metrics.clone(), clock);
+    let largest = endpoints.iter().map(Endpoint::max_body).max().unwrap_or_default();
+    let jetstream = config.jetstream.clone();
+    let mut watch = Watch::new(bus.clone(), jetstream, args.setup, largest, readiness.clone(), queue.clone());
+    watch.begin().await.map_err(failed)?;
+    let told: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+    tracing::info!(
+        "listening on {address}, admin on {admin_address}; endpoints under /hooks/: {}; a 200 means that JetStream at {} has stored the event",
+        told.join("; "),
+        bus.url()
+    );
+
+    let watch = tokio::spawn(watch.keep(shutdown.token()));
+    let unready = tokio::spawn(tell_shutdown(shutdown.clone(), readiness));
+    let door = Arc::new(Door::new(endpoints, queue.clone(), metrics, clock, &Limits::default()));
+    http::serve(listener, router(door), http::Limits::default(), shutdown.token()).await;
+
+    queue.drain(LAST_ACKNOWLEDGEMENTS).await;
+    bus.drain().await;
+    admin_stop.cancel();
+    // They end because they were told to; a panic of theirs was logged and changes nothing now.
+    let _ended = tokio::join!(watch, unready, admin);
+    tracing::info!("stopped; everything that was taken is answered");
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::Failed(format!("can't listen on {address} ({error}): choose another address with {flag}"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    Ok((listener, address))
+}
+
+/// Whatever is not verified is said where people look.
+fn warn_of_open(endpoints: &Endpoints, readiness: &Readiness) {
+    for endpoint in endpoints.iter().filter(|endpoint| *endpoint.proof() == Proof::None) {
+        let warning = format!(
+            "endpoint `{}` verifies nothing (proof = \"none\"): anyone who reaches it can post events",
+            endpoint.name()
+        );
+        tracing::warn!("{warning}");
+        readiness.warn(&warning);
+    }
+}
+
+async fn tell_shutdown(shutdown: Shutdown, readiness: Readiness) {
+    shutdown.begun().await;
+    readiness.set("running", Err("ingest is stopping".to_owned()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Vec<String> {
+        let directory =
+            std::env::temp_dir().join(format!("gluehook-ingest-{}-{}", std::process::id(), text.len()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("gluehook.toml");
+        std::fs::write(&path, text).unwrap();
+        let sentences = read(&path).unwrap_err();
+        std::fs::remove_dir_all(directory).unwrap();
+        sentences
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_place_and_the_nearest_right_one() {
+        let sentences = refused("[[endpoint]]\nname = \"hotglue\"\nsource = \"hotglue\"\nsecret = []\n");
+        assert_eq!(sentences.len(), 1);
+        let said = &sentences[0];
+        assert!(said.contains("gluehook.toml: line 4") && said.contains("did you mean `secrets`?"), "{said}");
+    }
+
+    #[test]
+    fn a_missing_file_is_told_with_the_flag() {
+        let said = read(Path::new("no/such/gluehook.toml")).unwrap_err().remove(0);
+        assert!(said.contains("no/such/gluehook.toml") && said.contains("--config"), "{said}");
+    }
+}

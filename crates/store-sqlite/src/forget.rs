@@ -1,0 +1,64 @@
+//! Retention: what is older than a cutoff goes, a little at a time.
+
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::error::Trouble;
+use crate::text::micros;
+
+/// Forgets at most `batch` events with all that belongs to them; when no more are left, as many remembered values,
+/// applied changes and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
+pub(crate) async fn before(
+    connection: &mut SqliteConnection,
+    cutoff: Timestamp,
+    batch: u32,
+) -> Result<u64, Trouble> {
+    let (cutoff, batch) = (micros(cutoff), i64::from(batch));
+    let events = sqlx::query!(
+        "DELETE FROM events WHERE row IN
+           (SELECT row FROM events WHERE received_at < ?1 ORDER BY received_at LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if events > 0 {
+        return Ok(events);
+    }
+    let values = sqlx::query!(
+        "DELETE FROM last_values WHERE (rule, scope) IN
+           (SELECT rule, scope FROM last_values WHERE used_at < ?1 LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    let applied = sqlx::query!(
+        "DELETE FROM applied WHERE scope IN (SELECT scope FROM applied WHERE at < ?1 LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    // The last one used stays, however long nothing has happened: it is the one that decides next.
+    let rulebooks = sqlx::query!(
+        "DELETE FROM rulebooks WHERE version IN
+           (SELECT version FROM rulebooks WHERE used_at < ?1 AND used_at < (SELECT max(used_at) FROM rulebooks)
+            LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    Ok(values + applied + rulebooks)
+}
+
+/// Gives some of the freed pages (2 MiB) back to the file system.
+pub(crate) async fn shrink(connection: &mut SqliteConnection) -> Result<(), Trouble> {
+    sqlx::query!("PRAGMA incremental_vacuum(512)").execute(connection).await?;
+    Ok(())
+}

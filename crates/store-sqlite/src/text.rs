@@ -1,0 +1,40 @@
+//! How values are written in columns, and read back.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Trouble;
+
+/// A text for a text column. Postgres stores no NUL; so that every event log holds the same, none does.
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+pub(crate) fn micros(at: Timestamp) -> i64 {
+    at.as_microsecond()
+}
+
+pub(crate) fn instant(micros: i64) -> Result<Timestamp, Trouble> {
+    Timestamp::from_microsecond(micros).map_err(|error| Trouble::unreadable("an instant", error))
+}
+
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, Trouble> {
+    serde_json::to_string(value).map_err(|error| Trouble::Bug(format!("can't be written as JSON: {error}")))
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(json: &str, what: &str) -> Result<T, Trouble> {
+    serde_json::from_str(json).map_err(|error| Trouble::unreadable(what, error))
+}
+
+/// Counts are never negative, and none of ours reaches four thousand million.
+pub(crate) fn count(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// A stream's sequence; SQLite's integers end at 2^63.
+pub(crate) fn sequence(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

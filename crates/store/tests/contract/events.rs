@@ -1,0 +1,225 @@
+//! Events come in, are decided, tried and forgotten.
+
+use domain::journal::{EventRow, Filter, Outcome, Seen, StepState, Verdicts};
+use domain::plan::{Decision, LIVE, Verdict};
+use store::Store;
+
+use crate::samples::{arrival, at, decided, decision, id, quiet, tell, value, verdict, verdicts};
+
+async fn row(store: &Store, number: u64) -> EventRow {
+    store.event(id(number).as_str()).await.unwrap().unwrap().row
+}
+
+pub(crate) async fn repeat_is_counted_once(store: &Store) {
+    assert_eq!(store.remember(&arrival(1), LIVE).await.unwrap(), Seen::First);
+    assert_eq!(store.remember(&arrival(1), LIVE).await.unwrap(), Seen::Again);
+    let rows = store.events(&Filter::default(), 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].deliveries, rows[0].outcome), (2, Outcome::Open));
+}
+
+pub(crate) async fn quiet_batch_counts_repeats_within_itself(store: &Store) {
+    let seen = store.record_quiet(&[quiet(1), quiet(2), quiet(1)]).await.unwrap();
+    assert_eq!(seen, [Seen::First, Seen::First, Seen::Again]);
+    assert_eq!(store.record_quiet(&[quiet(2)]).await.unwrap(), [Seen::Again]);
+    assert_eq!(store.record_quiet(&[]).await.unwrap(), []);
+    let first = row(store, 1).await;
+    assert_eq!((first.deliveries, first.outcome), (2, Outcome::NoRule));
+    assert_eq!((first.rulebook.as_deref(), first.rules.len()), (Some("r1"), 0));
+}
+
+pub(crate) async fn quiet_batch_does_not_reopen_a_done_event(store: &Store) {
+    for (number, outcome) in [(1, Outcome::Done), (2, Outcome::Retrying), (3, Outcome::Dead)] {
+        decided(store, number, &[tell("hello")]).await;
+        store.attempted(&id(number), LIVE, "w1", outcome, None, at(1)).await.unwrap();
+        store.record_quiet(&[quiet(number)]).await.unwrap();
+        let row = row(store, number).await;
+        assert_eq!((row.outcome, row.deliveries, row.rules), (outcome, 2, vec!["rule".to_owned()]));
+    }
+}
+
+pub(crate) async fn open_event_without_decision_may_turn_out_quiet(store: &Store) {
+    store.remember(&arrival(1), LIVE).await.unwrap();
+    decided(store, 2, &[tell("hello")]).await;
+    store.record_quiet(&[quiet(1), quiet(2)]).await.unwrap();
+    assert_eq!(row(store, 1).await.outcome, Outcome::NoRule);
+    assert_eq!(row(store, 2).await.outcome, Outcome::Open, "its steps are still to be done");
+}
+
+pub(crate) async fn decision_is_write_once(store: &Store) {
+    store.remember(&arrival(1), LIVE).await.unwrap();
+    assert_eq!(store.decision(&id(1), LIVE).await.unwrap(), None);
+    let first = decision(1, LIVE, &[tell("first")]);
+    assert_eq!(store.record_decision(verdicts(&first)).await.unwrap(), first);
+    let second = Decision { rulebook: "r2".to_owned(), ..decision(1, LIVE, &[tell("second")]) };
+    assert_eq!(store.record_decision(verdicts(&second)).await.unwrap(), first);
+    assert_eq!(store.decision(&id(1), LIVE).await.unwrap(), Some(first.clone()));
+    let steps = store.steps_of(&id(1), LIVE).await.unwrap();
+    assert_eq!(steps.iter().map(|record| &record.step).collect::<Vec<_>>(), [&first.steps[0]]);
+    assert_eq!((steps[0].state, steps[0].attempts), (StepState::Pending, 0));
+    assert_eq!(row(store, 1).await.rulebook.as_deref(), Some("r1"));
+}
+
+pub(crate) async fn decision_names_the_rules_that_took_the_event(store: &Store) {
+    store.remember(&arrival(1), LIVE).await.unwrap();
+    let decision = Decision {
+        verdicts: vec![
+            verdict("off", Verdict::Off),
+            verdict("matched", Verdict::Matched { steps: 0 }),
+            verdict("not-held", Verdict::NotHeld { line: 2, why: Some("no".to_owned()) }),
+            verdict("shadow", Verdict::Shadow { actions: vec![tell("x")] }),
+            verdict("broken", Verdict::Broken { why: "no such name".to_owned() }),
+            verdict("silenced", Verdict::Silenced { by: "matched".to_owned() }),
+            verdict("unchanged", Verdict::Unchanged),
+        ],
+        ..decision(1, LIVE, &[])
+    };
+    store.record_decision(verdicts(&decision)).await.unwrap();
+    assert_eq!(row(store, 1).await.rules, ["matched", "shadow", "broken"]);
+    assert_eq!(store.decision(&id(1), LIVE).await.unwrap(), Some(decision));
+}
+
+/// Decides event `number` with a new value of the rule `changed`.
+async fn remember_value(store: &Store, number: u64, text: &str) {
+    store.remember(&arrival(number), LIVE).await.unwrap();
+    let decision = Decision { new_values: vec![value("changed", text)], ..decision(number, LIVE, &[]) };
+    store.record_decision(Verdicts { scope: "e/f/t", ..verdicts(&decision) }).await.unwrap();
+}
+
+pub(crate) async fn older_event_never_replaces_a_newer_value(store: &Store) {
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap(), None);
+    remember_value(store, 2, "newer").await;
+    remember_value(store, 1, "older").await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("newer"));
+    remember_value(store, 3, "newest").await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("newest"));
+    assert_eq!(store.last_value("changed", "e/f/other").await.unwrap(), None);
+    assert_eq!(store.last_value("other", "e/f/t").await.unwrap(), None);
+}
+
+pub(crate) async fn value_comes_back_letter_by_letter(store: &Store) {
+    remember_value(store, 1, "a\0b\"c\u{1f600}").await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("a\0b\"c\u{1f600}"));
+}
+
+pub(crate) async fn failures_are_counted_by_run_and_forgiven(store: &Store) {
+    store.remember(&arrival(1), LIVE).await.unwrap();
+    let attempted = |run: &'static str, outcome, why| async move {
+        store.attempted(&id(1), run, "w1", outcome, why, at(1)).await.unwrap()
+    };
+    assert_eq!(attempted(LIVE, Outcome::Retrying, Some("503")).await, 1);
+    assert_eq!(attempted("replay-1", Outcome::Retrying, Some("503")).await, 1);
+    assert_eq!(attempted(LIVE, Outcome::Dead, Some("gave up")).await, 2);
+    let row_then = row(store, 1).await;
+    assert_eq!((row_then.outcome, row_then.failures), (Outcome::Dead, 3));
+    assert_eq!(row_then.why.as_deref(), Some("gave up"));
+
+    store.reopen(&id(1), LIVE, at(2)).await.unwrap();
+    assert_eq!(store.failures(&id(1), LIVE).await.unwrap(), 0);
+    assert_eq!(store.failures(&id(1), "replay-1").await.unwrap(), 1);
+    let row_now = row(store, 1).await;
+    assert_eq!((row_now.outcome, row_now.failures, row_now.why), (Outcome::Open, 1, None));
+
+    assert_eq!(attempted(LIVE, Outcome::Done, None).await, 0);
+    let record = store.event(id(1).as_str()).await.unwrap().unwrap();
+    let history: Vec<_> = record
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.run == LIVE)
+        .map(|attempt| (attempt.number, attempt.outcome))
+        .collect();
+    assert_eq!(history, [(1, Outcome::Retrying), (2, Outcome::Dead), (3, Outcome::Done)]);
+    assert_eq!(record.row.outcome, Outcome::Done);
+}
+
+pub(crate) async fn forget_before_leaves_the_rest(store: &Store) {
+    for number in 1..=5 {
+        decided(store, number, &[tell("hello")]).await;
+        store.attempted(&id(number), LIVE, "w1", Outcome::Done, None, at(9)).await.unwrap();
+    }
+    store.mark_applied("old", at(1), &id(1)).await.unwrap();
+    store.mark_applied("new", at(9), &id(5)).await.unwrap();
+    let before = store.events(&Filter::default(), 10).await.unwrap();
+    assert_eq!(store.forget_before(at(4), 2).await.unwrap(), 2, "no more than asked for at a time");
+    let mut gone = 2;
+    loop {
+        match store.forget_before(at(4), 2).await.unwrap() {
+            0 => break,
+            some => gone += some,
+        }
+    }
+    assert_eq!(gone, 4, "three events and an applied change");
+    assert_eq!(store.events(&Filter::default(), 10).await.unwrap(), before[..2]);
+    for number in 1..=3 {
+        assert!(store.event(id(number).as_str()).await.unwrap().is_none());
+        assert_eq!(store.decision(&id(number), LIVE).await.unwrap(), None);
+        assert!(store.steps_of(&id(number), LIVE).await.unwrap().is_empty());
+        assert_eq!(store.failures(&id(number), LIVE).await.unwrap(), 0);
+    }
+    let kept = store.event(id(4).as_str()).await.unwrap().unwrap();
+    assert_eq!((kept.decisions.len(), kept.steps.len(), kept.attempts.len()), (1, 1, 1));
+    let step = &decision(1, LIVE, &[tell("hello")]).steps[0].key;
+    assert_eq!(store.applied_after("old", at(0), step).await.unwrap(), None);
+    assert_eq!(store.applied_after("new", at(0), step).await.unwrap(), Some(id(5)));
+    // What is forgotten may come again, as something new.
+    assert_eq!(store.remember(&arrival(1), LIVE).await.unwrap(), Seen::First);
+}
+
+async fn forget_all_before(store: &Store, second: i64) {
+    while store.forget_before(at(second), 10).await.unwrap() > 0 {}
+}
+
+pub(crate) async fn remembered_value_in_use_is_not_forgotten(store: &Store) {
+    remember_value(store, 1, "same").await;
+    store.remember(&arrival(50), LIVE).await.unwrap();
+    let met = Decision { verdicts: vec![verdict("changed", Verdict::Unchanged)], ..decision(50, LIVE, &[]) };
+    store.record_decision(Verdicts { scope: "e/f/t", ..verdicts(&met) }).await.unwrap();
+    forget_all_before(store, 40).await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("same"));
+    forget_all_before(store, 60).await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap(), None);
+}
+
+pub(crate) async fn rulebook_in_use_is_not_forgotten(store: &Store) {
+    for version in ["r0", "r1", "r2"] {
+        store.rulebook_seen(version, &format!("# {version}"), at(1)).await.unwrap();
+    }
+    store.record_quiet(&[quiet(50)]).await.unwrap();
+    store.remember(&arrival(60), LIVE).await.unwrap();
+    let decision = Decision { rulebook: "r2".to_owned(), ..decision(60, LIVE, &[]) };
+    store.record_decision(verdicts(&decision)).await.unwrap();
+    forget_all_before(store, 40).await;
+    assert_eq!(store.rulebook("r0").await.unwrap(), None);
+    assert_eq!(store.rulebook("r1").await.unwrap().as_deref(), Some("# r1"));
+    assert_eq!(store.rulebook("r2").await.unwrap().as_deref(), Some("# r2"));
+    forget_all_before(store, 999).await;
+    assert_eq!(store.rulebook("r1").await.unwrap(), None);
+    assert_eq!(store.rulebook("r2").await.unwrap().as_deref(), Some("# r2"), "it decides next");
+}
+
+pub(crate) async fn text_with_nul_emoji_and_quotes_is_stored(store: &Store) {
+    let odd = "it's \"odd\"\0 \u{1f600}; DROP TABLE events; --\n%_\\";
+    let kept = odd.replace('\0', "\u{fffd}");
+    let mut arrival = arrival(1);
+    arrival.event.tenant = odd.to_owned();
+    arrival.event.job_name = odd.to_owned();
+    arrival.event.error = odd.to_owned();
+    arrival.headers = vec![("x-odd".to_owned(), odd.to_owned())];
+    arrival.body = vec![0, 255, b'"', 0];
+    store.remember(&arrival, LIVE).await.unwrap();
+    let decision = decision(1, LIVE, &[tell(odd)]);
+    store.record_decision(verdicts(&decision)).await.unwrap();
+    store.attempted(&id(1), LIVE, odd, Outcome::Dead, Some(odd), at(1)).await.unwrap();
+
+    let filter = Filter { tenant: Some(odd.to_owned()), error: Some(odd.to_owned()), ..Filter::default() };
+    assert_eq!(store.events(&filter, 10).await.unwrap().len(), 1);
+    let record = store.event(id(1).as_str()).await.unwrap().unwrap();
+    assert_eq!(record.row.event.tenant, kept);
+    assert_eq!(record.row.event.job_name, kept);
+    assert_eq!(record.row.event.error, kept);
+    assert_eq!(record.row.why.as_deref(), Some(kept.as_str()));
+    assert_eq!(record.attempts[0].worker, kept);
+    assert_eq!((record.headers, record.body), (arrival.headers, arrival.body));
+    assert_eq!(record.steps[0].step, decision.steps[0], "an action must come back as it was decided");
+    assert_eq!(record.decisions, [decision]);
+}

@@ -1,0 +1,216 @@
+//! Which way an event goes: recorded with many others when no rule acts on it, into its tenant's lane otherwise.
+
+use std::time::Duration;
+
+use bus::{Burial, Consumer, Delivery};
+use domain::event::{self, Event};
+use domain::facts::Facts;
+use domain::journal::{Arrival, Outcome, Quiet};
+use domain::plan::LIVE;
+use domain::rulebook::{Case, Rulebook};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::lanes::Lanes;
+use crate::process::{self, End};
+use crate::quiet::Batch;
+use crate::{Deps, Shared};
+
+/// Wait of an event whose tenant has many waiting already.
+const TENANT_BUSY: Duration = Duration::from_secs(2);
+/// Wait of an event that was in hand, not begun, when the worker was asked to stop: another worker may have it at once.
+const HANDED_BACK: Duration = Duration::from_millis(100);
+/// Between two tries to reach the queue.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Everything that takes events in shares these.
+#[derive(Debug, Clone)]
+pub(crate) struct Intake {
+    pub(crate) deps: Shared,
+    pub(crate) lanes: Lanes,
+    pub(crate) quiet: mpsc::Sender<Batch>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Intake {
+    /// Takes events from one stream until asked to stop.
+    pub(crate) async fn take(&self, mut consumer: Consumer, most: usize) {
+        while !self.stop.is_cancelled() {
+            match self.stop.run_until_cancelled(consumer.next_batch(most)).await {
+                None => break,
+                Some(Ok(deliveries)) => self.sort(deliveries).await,
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "the queue gives nothing right now; trying again");
+                    let _stopped = self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+            }
+        }
+        consumer.drain().await;
+    }
+
+    async fn sort(&self, deliveries: Vec<Delivery>) {
+        let rulebook = self.deps.rules.current();
+        let mut batch = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match self.way(delivery, &rulebook) {
+                Way::Quiet(quiet, delivery) => batch.push((*quiet, delivery)),
+                Way::Lane(arrival, delivery) => self.act(*arrival, delivery).await,
+                Way::Unreadable(arrival, delivery, why) => {
+                    let deps = self.deps.clone();
+                    self.lanes.push(String::new(), async move { bury_unreadable(&deps, *arrival, delivery, why).await });
+                }
+                Way::Alien(delivery, why) => {
+                    tracing::error!(why, "a message in the stream was not written by ingest");
+                    settle(&self.deps, delivery, End::Bury { why, attempts: 1, since: None }).await;
+                }
+            }
+        }
+        if !batch.is_empty() && self.quiet.send(batch).await.is_err() {
+            tracing::debug!("the worker is stopping; the events come back");
+        }
+    }
+
+    fn way(&self, delivery: Delivery, rulebook: &Rulebook) -> Way {
+        let envelope = match delivery.envelope() {
+            Ok(envelope) => envelope,
+            Err(why) => {
+                let why = why.to_owned();
+                return Way::Alien(delivery, why);
+            }
+        };
+        let hotglue = &self.deps.config.hotglue;
+        let event = match event::read(envelope, &hotglue.failed_records) {
+            Ok(event) => event,
+            Err(why) => {
+                let event = Event::unreadable(envelope, &why);
+                let arrival = Box::new(arrival(&delivery, envelope, event));
+                return Way::Unreadable(arrival, delivery, why.to_string());
+            }
+        };
+        // A first delivery of a live event that no rule takes has nothing to resume: it needs no ledger.
+        let fresh = delivery.attempt() == 1 && delivery.replay().is_none();
+        if fresh && takes_nothing(&self.deps, rulebook, &event) {
+            let arrival = arrival(&delivery, envelope, event);
+            let quiet = Box::new(Quiet {
+                arrival,
+                run: LIVE.to_owned(),
+                rulebook: rulebook.version().to_owned(),
+                decided_at: self.deps.clock.now(),
+            });
+            return Way::Quiet(quiet, delivery);
+        }
+        Way::Lane(Box::new(arrival(&delivery, envelope, event)), delivery)
+    }
+
+    async fn act(&self, arrival: Arrival, delivery: Delivery) {
+        let key = format!("{}\0{}", arrival.event.env_id, arrival.event.tenant);
+        if !self.lanes.has_room(&key) {
+            settle(&self.deps, delivery, End::Again { after: TENANT_BUSY, why: "its tenant has many events waiting".to_owned() })
+                .await;
+            return;
+        }
+        let (deps, stop) = (self.deps.clone(), self.stop.clone());
+        self.lanes.push(key, async move {
+            let end = if stop.is_cancelled() {
+                End::Again { after: HANDED_BACK, why: "the worker is stopping".to_owned() }
+            } else {
+                let _alive = delivery.keep_alive();
+                let (run, resume) = delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
+                act(&deps, &arrival, run, delivery.replay().is_some(), resume && delivery.attempt() == 1).await
+            };
+            settle(&deps, delivery, end).await;
+        });
+    }
+}
+
+enum Way {
+    Quiet(Box<Quiet>, Delivery),
+    Lane(Box<Arrival>, Delivery),
+    /// Verified, but not JSON.
+    Unreadable(Box<Arrival>, Delivery, String),
+    /// Not an envelope at all.
+    Alien(Delivery, String),
+}
+
+fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {
+    let flow = deps.config.hotglue.flow(&event.flow_id);
+    let case = Case {
+        event,
+        facts: &Facts::default(),
+        flow: &flow,
+        date_format: &deps.config.hotglue.date_format,
+        run: LIVE,
+        replayed: false,
+        now: deps.clock.now(),
+    };
+    rulebook.decide(&case).is_ok_and(|plan| !plan.takes())
+}
+
+fn arrival(delivery: &Delivery, envelope: &domain::envelope::Envelope, event: Event) -> Arrival {
+    let (body, body_redacted) = event.storable_body(envelope);
+    Arrival {
+        stream_sequence: delivery.hooks_sequence(),
+        subject: envelope.subject.clone(),
+        headers: envelope.headers.clone(),
+        body,
+        body_redacted,
+        event,
+    }
+}
+
+async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, resume: bool) -> End {
+    if resume {
+        // A dead letter that a person sent back: what failed for good is tried once more, what is done stays done.
+        if let Err(error) = deps.store.reopen(&arrival.event.id, run, deps.clock.now()).await {
+            return process::store_trouble(deps, error);
+        }
+    }
+    process::process(deps, arrival, run, replayed && run != LIVE).await
+}
+
+async fn bury_unreadable(deps: &Deps, arrival: Arrival, delivery: Delivery, why: String) {
+    let run = LIVE;
+    let now = deps.clock.now();
+    let recorded = async {
+        deps.store.remember(&arrival, run).await?;
+        deps.store.attempted(&arrival.event.id, run, &deps.worker, Outcome::Dead, Some(&why), now).await
+    };
+    let end = match recorded.await {
+        Ok(attempts) => End::Bury { why, attempts, since: None },
+        Err(error) => process::store_trouble(deps, error),
+    };
+    settle(deps, delivery, end).await;
+}
+
+/// Settles a delivery by value; what the queue can't be told now, it finds out by itself after its ack wait.
+async fn settle(deps: &Deps, delivery: Delivery, end: End) {
+    let told = match end {
+        End::Done(outcome) => {
+            deps.metrics.processed(outcome.as_str(), 1);
+            if outcome == Outcome::NoRule {
+                deps.metrics.no_rule.inc();
+            }
+            delivery.done_sure().await
+        }
+        End::Again { after, why } => {
+            tracing::debug!(?after, ?why, "an event goes back to the queue");
+            delivery.again_in(after).await
+        }
+        End::Bury { why, attempts, since } => {
+            deps.metrics.processed(Outcome::Dead.as_str(), 1);
+            deps.metrics.buried("failed");
+            let now = deps.clock.now();
+            let burial = Burial {
+                reason: why,
+                attempts: u64::from(attempts),
+                first_failed_at: since.unwrap_or(now),
+                last_failed_at: now,
+                worker: deps.worker.clone(),
+            };
+            delivery.bury(&burial).await
+        }
+    };
+    if let Err(error) = told {
+        tracing::warn!(%error, "the queue could not be told how an event ended; it will be delivered again");
+    }
+}

@@ -1,0 +1,232 @@
+//! One event that some rule may act on: remembered decision or gather and decide, then the steps.
+
+use std::time::Duration;
+
+use domain::action::Place;
+use domain::event::Event;
+use domain::facts::{Fact, Facts, Need, Needs};
+use domain::journal::{Arrival, Outcome, Seen, Verdicts, scope};
+use domain::plan::{Decision, Plan, Verdict};
+use domain::retry::{self, Next};
+use domain::rulebook::{Case, Rulebook};
+use effects::EffectError;
+use jiff::Timestamp;
+use store::StoreError;
+
+use crate::{Deps, steps};
+
+/// Most rounds of asking before deciding; a rulebook that wants more is wrong.
+const MAX_ROUNDS: usize = 8;
+
+/// Times that processing may have begun without ever ending before the event is taken for one that kills workers.
+const MAX_CRASHES: u32 = 10;
+
+/// How to settle the delivery.
+#[derive(Debug)]
+pub(crate) enum End {
+    Done(Outcome),
+    Again { after: Duration, why: String },
+    /// `since`: when it first failed.
+    Bury { why: String, attempts: u32, since: Option<Timestamp> },
+}
+
+/// Why an attempt did not reach its end.
+enum Stop {
+    /// Trying again may help; no sooner than the given wait.
+    Transient(String, Option<Duration>),
+    Permanent(String),
+    /// The event log itself failed: nothing can be written down, not even this attempt.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// What an attempt came to.
+struct Reached {
+    outcome: Outcome,
+}
+
+/// Takes one event as far as it gets, and says how its delivery is to be settled. Whatever happens is written down
+/// first.
+pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> End {
+    let started = std::time::Instant::now();
+    let end = match attempt(deps, arrival, run, replayed).await {
+        Ok(reached) => record(deps, &arrival.event, run, reached.outcome, None).await.map(|_| End::Done(reached.outcome)),
+        Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
+        Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
+        Err(Stop::Store(error)) => Err(error),
+    };
+    deps.metrics.process_took(started.elapsed());
+    match end {
+        Ok(end) => end,
+        Err(error) => store_trouble(deps, error),
+    }
+}
+
+/// The event log is away or refuses: the event waits in the queue, and readiness tells people.
+pub(crate) fn store_trouble(deps: &Deps, error: StoreError) -> End {
+    let why = error.to_string();
+    deps.readiness.set("event-log", Err(why.clone()));
+    let after = match error {
+        StoreError::Unavailable(_) => Duration::from_secs(2),
+        StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Bug(_) => Duration::from_secs(30),
+    };
+    End::Again { after, why }
+}
+
+async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> Result<Reached, Stop> {
+    let event = &arrival.event;
+    let seen = deps.store.remember(arrival, run).await?;
+    deps.readiness.set("event-log", Ok(()));
+    if seen == Seen::Again && deps.store.unfinished(&event.id).await? > MAX_CRASHES {
+        return Err(Stop::Permanent(format!(
+            "a worker died or was stopped more than {MAX_CRASHES} times while it worked on this event"
+        )));
+    }
+    let decision = match deps.store.decision(&event.id, run).await? {
+        Some(decision) => decision,
+        None => decide(deps, event, run, replayed).await?,
+    };
+    let standing = steps::perform(deps, event, &decision).await?;
+    if let Some((why, after)) = standing.again {
+        return Err(Stop::Transient(why, after));
+    }
+    if let Some(why) = standing.failed {
+        return Err(Stop::Permanent(why));
+    }
+    if let Some((rule, why)) = decision.broken() {
+        return Err(Stop::Permanent(format!("rule `{rule}` can't be carried out: {why}")));
+    }
+    let taken = decision.verdicts.iter().any(|v| !quiet(&v.verdict));
+    Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule } })
+}
+
+fn quiet(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Off | Verdict::OtherKind | Verdict::NotHeld { .. } => true,
+        Verdict::Unchanged
+        | Verdict::Silenced { .. }
+        | Verdict::Matched { .. }
+        | Verdict::Shadow { .. }
+        | Verdict::Broken { .. } => false,
+    }
+}
+
+/// Gathers what the rules ask for, decides, and writes the decision down. From here on it is resumed, never remade.
+async fn decide(deps: &Deps, event: &Event, run: &str, replayed: bool) -> Result<Decision, Stop> {
+    let rulebook = deps.rules.current();
+    let now = deps.clock.now();
+    let flow = deps.config.hotglue.flow(&event.flow_id);
+    let mut facts = Facts::default();
+    for _ in 0..MAX_ROUNDS {
+        let case = Case {
+            event,
+            facts: &facts,
+            flow: &flow,
+            date_format: &deps.config.hotglue.date_format,
+            run,
+            replayed,
+            now,
+        };
+        match rulebook.decide(&case) {
+            Ok(plan) => return Ok(write_down(deps, &rulebook, event, run, facts, plan).await?),
+            Err(needs) => gather(deps, event, &needs, &mut facts).await?,
+        }
+    }
+    Err(Stop::Permanent(format!("the rulebook still asks for more facts after {MAX_ROUNDS} rounds")))
+}
+
+async fn gather(deps: &Deps, event: &Event, needs: &Needs, facts: &mut Facts) -> Result<(), Stop> {
+    let place =
+        Place { env_id: event.env_id.clone(), flow_id: event.flow_id.clone(), tenant: event.tenant.clone() };
+    for need in needs {
+        let fact = match need {
+            Need::LastValue { rule } => {
+                let value = deps.store.last_value(rule, &scope(event)).await?;
+                Fact::LastValue { rule: rule.clone(), value }
+            }
+            Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
+                deps.world.observe(&place, need).await.map_err(|error| match error {
+                    EffectError::Transient { why, after, .. } => Stop::Transient(why, after),
+                    EffectError::Permanent { why } => Stop::Permanent(why),
+                })?
+            }
+        };
+        facts.learn(fact);
+    }
+    Ok(())
+}
+
+async fn write_down(
+    deps: &Deps,
+    rulebook: &Rulebook,
+    event: &Event,
+    run: &str,
+    facts: Facts,
+    plan: Plan,
+) -> Result<Decision, StoreError> {
+    for verdict in &plan.verdicts {
+        match &verdict.verdict {
+            Verdict::Matched { .. } | Verdict::Shadow { .. } => deps.metrics.rule_matched(&verdict.rule),
+            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => deps.metrics.rule_error(&verdict.rule),
+            Verdict::Off
+            | Verdict::OtherKind
+            | Verdict::NotHeld { why: None, .. }
+            | Verdict::Unchanged
+            | Verdict::Silenced { .. } => {}
+        }
+    }
+    let decision = Decision {
+        event: event.id.clone(),
+        run: run.to_owned(),
+        rulebook: rulebook.version().to_owned(),
+        decided_at: deps.clock.now(),
+        facts,
+        verdicts: plan.verdicts,
+        steps: plan.steps,
+        new_values: plan.new_values,
+    };
+    let verdicts = Verdicts { decision: &decision, scope: &scope(event), occurred_at: event.occurred_at };
+    deps.store.record_decision(verdicts).await
+}
+
+async fn record(
+    deps: &Deps,
+    event: &Event,
+    run: &str,
+    outcome: Outcome,
+    why: Option<&str>,
+) -> Result<u32, StoreError> {
+    deps.store.attempted(&event.id, run, &deps.worker, outcome, why, deps.clock.now()).await
+}
+
+async fn transient(
+    deps: &Deps,
+    event: &Event,
+    run: &str,
+    why: String,
+    asked: Option<Duration>,
+) -> Result<End, StoreError> {
+    let failures = deps.store.failures(&event.id, run).await? + 1;
+    let seed = event.id.as_str().bytes().fold(0u64, |seed, byte| seed.rotate_left(7) ^ u64::from(byte));
+    match retry::next(&deps.config.retry, failures, asked, seed) {
+        Next::After(after) => {
+            record(deps, event, run, Outcome::Retrying, Some(&why)).await?;
+            deps.metrics.retries.inc();
+            tracing::info!(event = %event.id, tenant = ?event.tenant, failures, ?after, ?why, "will be tried again");
+            Ok(End::Again { after, why })
+        }
+        Next::GiveUp => bury(deps, event, run, format!("given up after {failures} attempts: {why}")).await,
+    }
+}
+
+async fn bury(deps: &Deps, event: &Event, run: &str, why: String) -> Result<End, StoreError> {
+    let attempts = record(deps, event, run, Outcome::Dead, Some(&why)).await?;
+    tracing::warn!(event = %event.id, tenant = ?event.tenant, attempts, ?why, "buried");
+    let since = deps.store.first_failed_at(&event.id, run).await?;
+    Ok(End::Bury { why, attempts, since })
+}

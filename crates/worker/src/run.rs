@@ -1,0 +1,201 @@
+//! Builds the worker out of its flags and runs it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bus::{Bus, Consumer, StreamName};
+use domain::config::{Config, SecretRef};
+use effects::World;
+use secrecy::SecretString;
+use service::metrics::{Registry, WorkerMetrics};
+use service::probe::{self, Readiness};
+use service::{Clock, Shutdown, secrets};
+use store::{Access, Store};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use crate::args::{ADMIN, Args};
+use crate::intake::Intake;
+use crate::lanes::Lanes;
+use crate::rules::Rules;
+use crate::{Deps, Shared, quiet, retention, rules};
+
+/// Deliveries taken from the live stream at once: enough to fill a transaction.
+const LIVE_BATCH: usize = 500;
+/// Replays are taken in small bites, so that a bulk replay never has the lanes to itself.
+const REPLAY_BATCH: usize = 8;
+/// How long events in hand may take to end after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// What is wrong before anything has been started: usage or configuration, for exit code 2.
+#[derive(Debug)]
+pub struct Misconfigured(pub String);
+
+impl std::fmt::Display for Misconfigured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misconfigured {}
+
+/// Runs until a signal.
+///
+/// # Errors
+/// [`Misconfigured`] inside when a person must mend flags or files; anything else is trouble at run time.
+pub async fn run(args: Args) -> Result<()> {
+    let clock = Clock::system();
+    let shutdown = Shutdown::on_signals().context("signals can't be received")?;
+    let config = load(&args.config)?;
+    let base = args.config.parent().unwrap_or(Path::new("."));
+    let rules = Rules::load(args.rules.as_deref()).map_err(Misconfigured)?;
+    let resolve = |reference: &SecretRef| resolve(reference, base);
+    effects::install_crypto();
+    let world = World::build(&config, base, &resolve).map_err(|said| Misconfigured(said.join("\n")))?;
+
+    let mut registry = Registry::default();
+    let metrics = WorkerMetrics::register(&mut registry);
+    let readiness = Readiness::expecting(["nats", "event-log"]);
+    let admin = tokio::net::TcpListener::bind(args.service.admin_listen_or(ADMIN))
+        .await
+        .with_context(|| format!("the admin port {} can't be opened", args.service.admin_listen_or(ADMIN)))?;
+    let admin_at = admin.local_addr()?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(service::http::serve(
+        admin,
+        probe::router(Arc::new(registry), readiness.clone()),
+        service::http::Limits::default(),
+        shutdown.token(),
+    ));
+
+    let worker = worker_name();
+    let store = Store::open(&args.store.database_url, Access::Worker { worker: worker.clone() }).await?;
+    let now = clock.now();
+    store.rulebook_seen(rules.current().version(), rules.current().text(), now).await?;
+    readiness.set("event-log", Ok(()));
+    metrics.rulebook_good();
+
+    let Some(bus) = connect(&args, &readiness, &shutdown).await? else { return Ok(()) };
+    if args.setup {
+        bus::setup(&bus, &config.jetstream, bus::Existing::MustMatch).await?;
+    }
+    bus::check(&bus, &config.jetstream).await?;
+    let live = bus.consumer(StreamName::Hooks).await?;
+    let replays = bus.consumer(StreamName::Replay).await?;
+    readiness.set("nats", Ok(()));
+
+    tracing::info!(
+        worker,
+        rulebook = rules.current().version(),
+        rules = rules.current().rules().len(),
+        "taking events; admin on http://{admin_at}"
+    );
+    if config.slack.is_none() {
+        readiness.warn("gluehook.toml has no [slack]: rules that post to Slack will fail");
+    }
+    let deps =
+        Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, worker });
+    work(&deps, &bus, live, replays, usize::from(args.concurrency), &shutdown, &tasks).await;
+    bus.drain().await;
+    deps.store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn work(
+    deps: &Shared,
+    bus: &Bus,
+    live: Consumer,
+    replays: Consumer,
+    concurrency: usize,
+    shutdown: &Shutdown,
+    tasks: &TaskTracker,
+) {
+    let stop = shutdown.token();
+    let (quiet, batches) = mpsc::channel(4);
+    let intake = Intake { deps: deps.clone(), lanes: Lanes::new(concurrency), quiet, stop: stop.clone() };
+    let lanes = intake.lanes.clone();
+    let writer = tokio::spawn(quiet::write(deps.clone(), batches));
+    for (consumer, most) in [(live, LIVE_BATCH), (replays, REPLAY_BATCH)] {
+        let intake = intake.clone();
+        tasks.spawn(async move { intake.take(consumer, most).await });
+    }
+    drop(intake);
+    for task in [true, false] {
+        let (deps, stop) = (deps.clone(), stop.clone());
+        tasks.spawn(async move {
+            if task { rules::watch(&deps, stop).await } else { retention::sweep(&deps, stop).await }
+        });
+    }
+    let (gauges, bus, token) = (deps.clone(), bus.clone(), stop.clone());
+    tasks.spawn(async move { measure(&gauges, &bus, token).await });
+
+    stop.cancelled().await;
+    tracing::info!("stopping: events in hand are finished, the rest stays in the queue");
+    tasks.close();
+    let drained = tokio::time::timeout(DRAIN, async {
+        tasks.wait().await;
+        lanes.idle().await;
+        let _ended = writer.await;
+    });
+    if drained.await.is_err() {
+        tracing::warn!("some events did not end in time; the queue will deliver them again");
+    }
+}
+
+/// Keeps the gauges of the queue and the readiness of NATS.
+async fn measure(deps: &Deps, bus: &Bus, stop: tokio_util::sync::CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        match bus.pending(StreamName::Hooks).await {
+            Ok(pending) => {
+                deps.metrics.queue_pending.set(i64::try_from(pending.pending).unwrap_or(i64::MAX));
+                deps.metrics.queue_in_flight.set(i64::try_from(pending.in_flight).unwrap_or(i64::MAX));
+                deps.readiness.set("nats", Ok(()));
+            }
+            Err(error) => deps.readiness.set("nats", Err(error.to_string())),
+        }
+    }
+}
+
+/// Connects, however long NATS takes to come; one sentence says what is missing meanwhile. None when asked to stop.
+async fn connect(args: &Args, readiness: &Readiness, shutdown: &Shutdown) -> Result<Option<Bus>> {
+    let stop = shutdown.token();
+    loop {
+        match stop.run_until_cancelled(Bus::connect(&args.bus, "gluehook-worker")).await {
+            None => return Ok(None),
+            Some(Ok(bus)) => return Ok(Some(bus)),
+            Some(Err(bus::ConnectError::Unfit(why))) => bail!(why),
+            Some(Err(bus::ConnectError::Unreachable(why))) => {
+                readiness.set("nats", Err(why));
+                let _stopped = stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
+            }
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Config> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Misconfigured(format!("the configuration {} can't be read: {error}; name it with --config", path.display()))
+    })?;
+    Config::parse(&text).map_err(|complaints| {
+        let said: Vec<_> = complaints.iter().map(|complaint| format!("{}: {complaint}", path.display())).collect();
+        Misconfigured(said.join("\n")).into()
+    })
+}
+
+fn resolve(reference: &SecretRef, base: &Path) -> Result<SecretString, String> {
+    match reference {
+        SecretRef::Env(name) => secrets::resolve_env(name),
+        SecretRef::File(path) => secrets::resolve_file(&base.join(path)),
+    }
+}
+
+/// Host and process: unique among the workers of one event log, and readable.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+}

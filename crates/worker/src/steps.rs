@@ -1,0 +1,170 @@
+//! The steps of a decision: claim → perform → settle, one at a time within a rule.
+
+use std::time::Duration;
+
+use domain::action::Action;
+use domain::event::Event;
+use domain::journal::{Claim, StepEnd, StepState, schedule_scope};
+use domain::names::EventId;
+use domain::plan::{Decision, Step};
+use effects::{EffectError, Receipt};
+use store::StoreError;
+
+use crate::{Deps, LEASE};
+
+/// How the steps of a decision stand after one attempt at all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// The first thing that failed for now, and the longest wait that was asked for.
+    pub(crate) again: Option<(String, Option<Duration>)>,
+    /// The first thing that failed for good.
+    pub(crate) failed: Option<String>,
+}
+
+impl Standing {
+    fn wait(&mut self, why: String, after: Option<Duration>) {
+        let longest = self.again.as_ref().and_then(|(_, known)| *known).max(after);
+        match &mut self.again {
+            Some((_, known)) => *known = longest,
+            None => self.again = Some((why, longest)),
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        self.failed.get_or_insert(why);
+    }
+}
+
+/// What became of one step in this attempt.
+enum Went {
+    /// Nothing more to do about it.
+    Settled,
+    Failed(String),
+    Wait(String, Option<Duration>),
+}
+
+/// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
+/// those after it, so that no message claims what was not done.
+pub(crate) async fn perform(deps: &Deps, event: &Event, decision: &Decision) -> Result<Standing, StoreError> {
+    let mut standing = Standing::default();
+    let mut steps = decision.steps.as_slice();
+    while let Some(first) = steps.first() {
+        let length = steps.iter().take_while(|step| step.rule == first.rule).count();
+        let (of_rule, rest) = steps.split_at(length);
+        steps = rest;
+        of_one_rule(deps, event, of_rule, &mut standing).await?;
+    }
+    Ok(standing)
+}
+
+async fn of_one_rule(
+    deps: &Deps,
+    event: &Event,
+    steps: &[Step],
+    standing: &mut Standing,
+) -> Result<(), StoreError> {
+    for (place, step) in steps.iter().enumerate() {
+        match one(deps, event, step).await? {
+            Went::Settled => {}
+            Went::Wait(why, after) => {
+                standing.wait(why, after);
+                return Ok(());
+            }
+            Went::Failed(why) => {
+                let skipped = format!("the step before it failed: {}", step.action.word());
+                for later in &steps[place + 1..] {
+                    skip(deps, later, &skipped).await?;
+                }
+                standing.fail(why);
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
+    let now = deps.clock.now();
+    if let Claim::Mine { .. } = deps.store.claim(&step.key, &deps.worker, now, LEASE).await? {
+        deps.store.settle(&step.key, StepEnd::Skipped { why: why.to_owned() }, now).await?;
+        deps.metrics.step(step.action.word(), StepState::Skipped.as_str());
+    }
+    Ok(())
+}
+
+async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError> {
+    let now = deps.clock.now();
+    let begun = match deps.store.claim(&step.key, &deps.worker, now, LEASE).await? {
+        Claim::Mine { begun } => begun,
+        Claim::Settled(StepState::Failed | StepState::Skipped) => {
+            return Ok(Went::Failed(format!("step {} of rule `{}` had failed", step.action.word(), step.rule)));
+        }
+        Claim::Settled(_) => return Ok(Went::Settled),
+        Claim::Busy { until } => {
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            return Ok(Went::Wait("another worker is at a step of this event".to_owned(), Some(wait)));
+        }
+    };
+    if let Some(newer) = newer_schedule(deps, event, step).await? {
+        let why = format!("event {newer} is newer and has already set this schedule");
+        return settle(deps, step, StepEnd::Superseded { why }).await;
+    }
+    if begun > 1 && !step.action.repeatable() {
+        let why = "it was sent twice and no answer came back: it may have arrived once, twice or not at all".to_owned();
+        return settle(deps, step, StepEnd::Unknown { why }).await;
+    }
+    let end = match deps.world.perform(&step.action).await {
+        Ok(receipt) => done(step, begun, receipt),
+        Err(EffectError::Permanent { why }) => StepEnd::Failed { why },
+        Err(EffectError::Transient { why, uncertain, .. }) if uncertain && begun > 0 && !step.action.repeatable() => {
+            StepEnd::Unknown { why }
+        }
+        Err(EffectError::Transient { why, after, uncertain }) => {
+            let end = StepEnd::Again { why: why.clone(), uncertain };
+            settle(deps, step, end).await?;
+            return Ok(Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), after));
+        }
+    };
+    if let (Some(scope), StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. }) = (schedule_scope(&step.action), &end) {
+        deps.store.mark_applied(&scope, event.occurred_at, &event.id).await?;
+    }
+    settle(deps, step, end).await
+}
+
+async fn newer_schedule(deps: &Deps, event: &Event, step: &Step) -> Result<Option<EventId>, StoreError> {
+    match schedule_scope(&step.action) {
+        Some(scope) => deps.store.applied_after(&scope, event.occurred_at, &step.key).await,
+        None => Ok(None),
+    }
+}
+
+fn done(step: &Step, begun: u32, receipt: Receipt) -> StepEnd {
+    let Receipt { request, answer } = receipt;
+    match &step.action {
+        Action::Slack { .. } if begun > 0 => StepEnd::DonePerhapsTwice { request, answer },
+        _ => StepEnd::Done { request, answer },
+    }
+}
+
+async fn settle(deps: &Deps, step: &Step, end: StepEnd) -> Result<Went, StoreError> {
+    let (state, went) = match &end {
+        StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. } => (StepState::Done, Went::Settled),
+        StepEnd::Again { why, .. } => (StepState::Pending, Went::Wait(why.clone(), None)),
+        StepEnd::Unknown { .. } => (StepState::Unknown, Went::Settled),
+        StepEnd::Superseded { .. } => (StepState::Superseded, Went::Settled),
+        StepEnd::Skipped { .. } => (StepState::Skipped, Went::Settled),
+        StepEnd::Failed { why } => (
+            StepState::Failed,
+            Went::Failed(format!("rule `{}`, {}: {why}", step.rule, step.action.word())),
+        ),
+    };
+    match &end {
+        StepEnd::Failed { why } | StepEnd::Unknown { why } => {
+            tracing::warn!(rule = step.rule, action = step.action.word(), step = step.key.as_str(), ?why, "step {}", state.as_str());
+        }
+        _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
+    }
+    deps.store.settle(&step.key, end, deps.clock.now()).await?;
+    deps.metrics.step(step.action.word(), state.as_str());
+    Ok(went)
+}
