@@ -1,1 +1,15 @@
+//! Tests against real servers.
+#![expect(clippy::unwrap_used, reason = "a helper that can't go on fails the test")]
 
+/// What the queue promises, against a real nats-server.
+mod bus_contract;
+/// Every answer of ingest over real HTTP, and what of it lands in the queue.
+mod ingest_http;
+/// The operator's tool against a running Gluehook.
+mod operator;
+/// The rules that ship, from signed webhook to hotglue and Slack.
+mod seed_rules;
+/// What the worker does when things go wrong: outside, inside, and with the rules.
+mod worker_flow;
+/// The house keeps its own rules.
+mod tidy;

@@ -7,14 +7,19 @@ use std::str::FromStr;
 
 use async_nats::ServerAddr;
 
+use crate::wire;
+
 /// Where NATS is and who we are there: `#[command(flatten)]` them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "NATS")]
+// Several such structs named `Args` are flattened into one command: each would make a group of that name.
+#[group(skip)]
 pub struct Args {
     /// URL of the NATS server; of a cluster, several with commas between
     // The value may hold a password: it is never shown.
     #[arg(
         long,
+        global = true,
         env = "GLUEHOOK_NATS_URL",
         hide_env_values = true,
         value_name = "URL",
@@ -23,7 +28,7 @@ pub struct Args {
     pub nats_url: NatsUrl,
 
     /// Credentials file (.creds) with the JWT and the seed of the NATS user
-    #[arg(long, env = "GLUEHOOK_NATS_CREDS", value_name = "FILE")]
+    #[arg(long, global = true, env = "GLUEHOOK_NATS_CREDS", value_name = "FILE")]
     pub nats_creds: Option<PathBuf>,
 }
 
@@ -50,6 +55,14 @@ impl NatsUrl {
             }
             _ => Err("--nats-url is no address of a NATS server: write it as nats://host:4222".to_owned()),
         }
+    }
+
+    /// User and password in the first address that has them; without a password it is a token.
+    pub(crate) fn login(servers: &[ServerAddr]) -> Option<(String, Option<String>)> {
+        let server = servers.iter().find(|server| server.username().is_some())?;
+        // As anywhere in a URL, what has a meaning there is written as %XX.
+        let plain = |text: &str| wire::decode(text).unwrap_or_else(|_| text.to_owned());
+        Some((plain(server.username()?), server.password().map(plain)))
     }
 
     /// The text as given, password and all: for handing it on to a child process, never for a message.
@@ -112,6 +125,14 @@ mod tests {
         assert!(!shown.contains("s3cret") && !shown.contains("t0ken") && !shown.contains("bob"), "{shown}");
         assert_eq!(program.bus.nats_url.to_string(), "nats://***@a:4222,tls://***@b");
         assert_eq!(program.bus.nats_url.servers().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn user_and_password_are_taken_from_the_address() {
+        let login = |url: &str| NatsUrl::login(&NatsUrl(url.to_owned()).servers().unwrap());
+        assert_eq!(login("nats://a:4222"), None);
+        assert_eq!(login("nats://a,nats://b%40c:p%2Fw@d"), Some(("b@c".into(), Some("p/w".into()))));
+        assert_eq!(login("nats://t0ken@a"), Some(("t0ken".into(), None)));
     }
 
     #[test]

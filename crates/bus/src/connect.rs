@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::args::Args;
+use crate::args::{Args, NatsUrl};
 use crate::publisher::{PUBLISH_TIMEOUT, Publisher};
 
 /// A dead link is found after about three of these.
@@ -100,6 +100,12 @@ impl Bus {
         if lazily {
             options = options.retry_on_initial_connect();
         }
+        // The client itself does not look for them there.
+        options = match NatsUrl::login(&servers) {
+            Some((user, Some(password))) => options.user_and_password(user, password),
+            Some((token, None)) => options.token(token),
+            None => options,
+        };
         if let Some(path) = &args.nats_creds {
             options = options.credentials_file(path).await.map_err(|error| {
                 ConnectError::Unfit(format!(
@@ -171,12 +177,17 @@ impl Bus {
         Publisher::new(self.clone())
     }
 
-    /// Sends what is waiting and closes the connection. Acknowledgements that were sent are on their way afterwards.
+    /// Sends what is waiting and closes the connection. Nothing can be sent afterwards, by any clone.
     pub async fn drain(&self) {
+        if !self.is_connected() {
+            return;
+        }
+        let mut connected = self.connected();
         let flushed = tokio::time::timeout(REQUEST_TIMEOUT, async {
-            // With a round trip the server has seen what was sent before it.
-            let _ = self.client.flush().await;
-            let _ = self.client.drain().await;
+            // Draining alone returns before anything is sent.
+            if self.client.flush().await.is_ok() && self.client.drain().await.is_ok() {
+                let _ = connected.wait_for(|connected| !connected).await;
+            }
         });
         if flushed.await.is_err() {
             tracing::warn!(url = %self.url, "NATS was not reachable to say goodbye");
@@ -307,6 +318,29 @@ mod tests {
                 "no NATS server answers at nats://***@127.0.0.1:{port}: start one with `gluehook up`, or set --nats-url"
             ))
         );
+    }
+
+    #[tokio::test]
+    async fn an_old_server_is_told_apart_and_named() {
+        use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("nats://{}", listener.local_addr().unwrap());
+        // As much of a server as connecting needs.
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (read, mut write) = stream.into_split();
+            let info = r#"INFO {"version":"2.9.10","headers":true,"jetstream":true,"max_payload":1048576}"#;
+            write.write_all(format!("{info}\r\n").as_bytes()).await.unwrap();
+            let mut lines = BufReader::new(read).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.starts_with("PING") {
+                    write.write_all(b"PONG\r\n").await.unwrap();
+                }
+            }
+        });
+        let error = Bus::connect(&Args::for_url(url), "test").await.unwrap_err();
+        let ConnectError::Unfit(sentence) = &error else { panic!("{error:?}") };
+        assert!(sentence.starts_with("nats-server 2.9.10 is too old: 2.10 or newer is needed"), "{sentence}");
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ const MOST_BETWEEN: Duration = Duration::from_secs(1);
 const SUSPICIOUS: u32 = 4;
 /// How long draining waits for what is on its way.
 const DRAIN_WAIT: Duration = Duration::from_secs(2);
+/// So long without a message, and there is nothing on its way.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// One worker's share of the durable consumer of a stream. It outlives restarts of the server and lost connections by
 /// itself. Dropped without [`Consumer::drain`], what it had buffered comes back after `ack_wait`.
@@ -155,9 +157,17 @@ impl Consumer {
 
     /// Stops taking, and gives back at once what came and was not handed out: other workers get it without waiting.
     pub async fn drain(mut self) {
-        let given_back = tokio::time::timeout(DRAIN_WAIT, async {
+        let collected = tokio::time::timeout(DRAIN_WAIT, async {
+            // The client forgets a subscription before the server does, and throws away what comes in between. So what
+            // was asked for is waited for while there is anything to come.
+            while self.requested > 0 {
+                let coming = tokio::time::timeout(QUIET, self.subscription.next()).await;
+                let Ok(Some(message)) = coming else { break };
+                if self.sort(message).is_err() {
+                    break;
+                }
+            }
             if self.subscription.drain().await.is_ok() {
-                // Ends when the server has seen that nobody listens any more, and all that it sent before is here.
                 while let Some(message) = self.subscription.next().await {
                     if message.status.is_none() {
                         self.ready.push_back(message);
@@ -165,7 +175,7 @@ impl Consumer {
                 }
             }
         });
-        if given_back.await.is_err() {
+        if collected.await.is_err() {
             tracing::warn!(
                 consumer = self.name,
                 "NATS did not confirm the end of pulling: deliveries on their way come back after ack_wait"

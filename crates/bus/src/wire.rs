@@ -155,7 +155,8 @@ fn encode<'a>(text: &'a str, also: &[u8]) -> Cow<'a, str> {
     Cow::Owned(encoded)
 }
 
-fn decode(text: &str) -> Result<String, String> {
+/// The text that was written with `%XX`.
+pub(crate) fn decode(text: &str) -> Result<String, String> {
     if !text.contains('%') {
         return Ok(text.to_owned());
     }

@@ -1,1 +1,146 @@
-fn main() {}
+//! `gluehook`: the operator's tool. Runs everything on one machine, sends test webhooks, looks, explains, replays,
+//! mends. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+mod completions;
+mod dead;
+mod demo;
+mod doctor;
+mod events;
+mod explain;
+mod files;
+mod output;
+mod processes;
+mod replay;
+mod rules;
+mod sandbox;
+mod send;
+mod setup;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Receives the webhooks of hotglue, loses none, and acts on them: the operator's tool
+#[derive(Debug, Parser)]
+#[command(name = "gluehook", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Where things are")]
+struct Common {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        env = "GLUEHOOK_CONFIG",
+        value_name = "FILE",
+        default_value = "gluehook.toml"
+    )]
+    config: PathBuf,
+
+    /// The rulebook; the rules that ship with Gluehook unless given
+    #[arg(long, global = true, env = "GLUEHOOK_RULES", value_name = "FILE")]
+    rules: Option<PathBuf>,
+
+    #[command(flatten)]
+    store: store::Args,
+
+    #[command(flatten)]
+    bus: bus::Args,
+
+    /// Print JSON for other programs
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run nats-server, ingest and worker on this machine
+    Up(up::Args),
+    /// See the main job from end to end, against doubles of hotglue and Slack
+    Demo(demo::Args),
+    /// Run the doubles of hotglue and Slack alone
+    Sandbox(sandbox::Args),
+    /// Sign a webhook and post it
+    Send(send::Args),
+    /// Look at what came in, what was decided and what was done
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Why did the rules act on an event, or why not
+    Explain(explain::Args),
+    /// Process recorded events again
+    Replay(replay::Args),
+    /// Events that were given up
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Check and test a rulebook
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// Check configuration, secrets, NATS, event log, hotglue and Slack
+    Doctor(doctor::Args),
+    /// Create and verify streams and consumers
+    Setup(setup::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// What is wrong with usage or configuration, for exit code 2.
+#[derive(Debug)]
+struct Misused(String);
+
+impl std::fmt::Display for Misused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Misused {}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let done = match command {
+        Command::Up(args) => up::run(&common, args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Sandbox(args) => sandbox::run(&common, args).await,
+        Command::Send(args) => send::run(&common, args).await,
+        Command::Events(command) => events::run(&common, command).await,
+        Command::Explain(args) => explain::run(&common, args).await,
+        Command::Replay(args) => replay::run(&common, args).await,
+        Command::Dead(command) => dead::run(&common, command).await,
+        Command::Rules(command) => rules::run(&common, command),
+        Command::Doctor(args) => doctor::run(&common, args).await,
+        Command::Setup(args) => setup::run(&common, args).await,
+        Command::Completions(args) => completions::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        // Whoever read our output (`| head`) has what it wanted.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(format!("gluehook: {}", output::clean_block(&format!("{error:#}"), "")));
+            ExitCode::from(if error.is::<Misused>() { 2 } else { 1 })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Takes webhooks, verifies them and stores them in JetStream before it answers
+/// Takes webhooks, verifies them, and answers once they are stored
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "gluehook-ingest", version)]
 #[group(skip)]

@@ -7,6 +7,7 @@ use crate::telemetry::{self, LogFilter, LogFormat};
 /// Flags shared by all long-running processes: `#[command(flatten)]` them.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Process")]
+#[group(skip)]
 pub struct Args {
     /// Where /livez, /readyz and /metrics are served
     // No default here: each process has its own port, so that all of them run on one machine.

@@ -31,7 +31,8 @@ impl Readiness {
     pub fn expecting<const N: usize>(checks: [&str; N]) -> Self {
         let readiness = Self::default();
         for name in checks {
-            readiness.set(name, Err("has not reported yet".to_owned()));
+            // Not told: it is how every process begins.
+            readiness.report().checks.insert(name.to_owned(), Err("has not reported yet".to_owned()));
         }
         readiness
     }
@@ -43,9 +44,8 @@ impl Readiness {
         // Told once per change, outside the lock.
         match (before, state) {
             (Some(Err(_)), Ok(())) => tracing::info!(check = name, "the check {name} holds"),
-            (Some(Ok(())) | None, Err(why)) => {
-                tracing::warn!(check = name, why, "the check {name} does not hold");
-            }
+            (Some(Err(known)), Err(why)) if known == why => {}
+            (_, Err(why)) => tracing::warn!(check = name, ?why, "the check {name} does not hold"),
             _ => {}
         }
     }

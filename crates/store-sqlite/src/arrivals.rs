@@ -1,6 +1,8 @@
 //! Events come in.
 
-use domain::event::Event;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
 use domain::journal::{Arrival, Outcome, Quiet, Seen};
 use domain::names::EventId;
 use jiff::Timestamp;
@@ -15,7 +17,7 @@ pub(crate) async fn remember(
     arrival: &Arrival,
     run: &str,
 ) -> Result<Seen, Trouble> {
-    insert(connection, arrival, run, Outcome::Open, None).await
+    insert_one(connection, &Row::of(arrival, run, Outcome::Open, None)?).await
 }
 
 pub(crate) async fn record_quiet(
@@ -23,27 +25,36 @@ pub(crate) async fn record_quiet(
     batch: &[Quiet],
 ) -> Result<Vec<Seen>, Trouble> {
     let mut seen = Vec::with_capacity(batch.len());
-    let mut rulebook: Option<(&str, Timestamp)> = None;
-    for quiet in batch {
-        let decided = (quiet.rulebook.as_str(), quiet.decided_at);
-        let first = insert(connection, &quiet.arrival, &quiet.run, Outcome::NoRule, Some(decided)).await?;
-        if first == Seen::Again {
-            stay_quiet(connection, &quiet.arrival.event.id, decided).await?;
-        }
-        seen.push(first);
-        match &mut rulebook {
-            Some((version, at)) if *version == decided.0 => *at = decided.1.max(*at),
-            _ => {
-                if let Some((version, at)) = rulebook.replace(decided) {
-                    rulebooks::used(connection, version, at).await?;
-                }
+    for some in batch.chunks(TOGETHER) {
+        let rows = some
+            .iter()
+            .map(|quiet| Row::of(&quiet.arrival, &quiet.run, Outcome::NoRule, Some(decided(quiet))))
+            .collect::<Result<Vec<_>, Trouble>>()?;
+        if let Ok(rows) = <&[Row<'_>; TOGETHER]>::try_from(rows.as_slice()) {
+            seen.extend(insert_together(connection, rows).await?);
+        } else {
+            for row in &rows {
+                seen.push(insert_one(connection, row).await?);
             }
         }
     }
-    if let Some((version, at)) = rulebook {
+    for (quiet, seen) in batch.iter().zip(&seen) {
+        if *seen == Seen::Again {
+            stay_quiet(connection, &quiet.arrival.event.id, decided(quiet)).await?;
+        }
+    }
+    let mut rulebooks: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for (version, at) in batch.iter().map(decided) {
+        rulebooks.entry(version).and_modify(|latest| *latest = at.max(*latest)).or_insert(at);
+    }
+    for (version, at) in rulebooks {
         rulebooks::used(connection, version, at).await?;
     }
     Ok(seen)
+}
+
+fn decided(quiet: &Quiet) -> (&str, Timestamp) {
+    (&quiet.rulebook, quiet.decided_at)
 }
 
 /// A known event stays without a rule, or turns out to have none; whatever else became of it stands.
@@ -66,79 +77,152 @@ async fn stay_quiet(
     Ok(())
 }
 
-async fn insert(
+/// A row of `events` as it is first written.
+struct Row<'a> {
+    id: &'a str,
+    run: Cow<'a, str>,
+    kind: &'static str,
+    source: &'static str,
+    endpoint: Cow<'a, str>,
+    env_id: Cow<'a, str>,
+    flow_id: Cow<'a, str>,
+    tenant: Cow<'a, str>,
+    job_id: Cow<'a, str>,
+    job_name: Cow<'a, str>,
+    tap: Cow<'a, str>,
+    target: Cow<'a, str>,
+    connector: Cow<'a, str>,
+    status: Cow<'a, str>,
+    sync_type: Cow<'a, str>,
+    error: Cow<'a, str>,
+    occurred_at: i64,
+    received_at: i64,
+    outcome: &'static str,
+    rulebook: Option<&'a str>,
+    decided_at: Option<i64>,
+    stream_sequence: i64,
+    subject: Cow<'a, str>,
+    headers: String,
+    body_redacted: bool,
+    body: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    fn of(
+        arrival: &'a Arrival,
+        run: &'a str,
+        outcome: Outcome,
+        decided: Option<(&'a str, Timestamp)>,
+    ) -> Result<Self, Trouble> {
+        let event = &arrival.event;
+        Ok(Self {
+            id: event.id.as_str(),
+            run: text(run),
+            kind: event.kind.as_str(),
+            source: event.source.as_str(),
+            endpoint: text(&event.endpoint),
+            env_id: text(&event.env_id),
+            flow_id: text(&event.flow_id),
+            tenant: text(&event.tenant),
+            job_id: text(&event.job_id),
+            job_name: text(&event.job_name),
+            tap: text(&event.tap),
+            target: text(&event.target),
+            connector: text(&event.connector),
+            status: text(&event.status),
+            sync_type: text(&event.sync_type),
+            error: text(&event.error),
+            occurred_at: micros(event.occurred_at),
+            received_at: micros(event.received_at),
+            outcome: outcome.as_str(),
+            rulebook: decided.map(|(version, _)| version),
+            decided_at: decided.map(|(_, at)| micros(at)),
+            stream_sequence: sequence(arrival.stream_sequence),
+            subject: text(&arrival.subject),
+            headers: to_json(&arrival.headers)?,
+            body_redacted: arrival.body_redacted,
+            body: &arrival.body,
+        })
+    }
+}
+
+/// `query!` that enters rows, or counts those that are known; each row comes with what stands before it in the list.
+macro_rules! insert {
+    ($(($comma:literal $row:ident)),+) => {
+        sqlx::query!(
+            "INSERT INTO events (id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap,
+               target, connector, status, sync_type, error, occurred_at, received_at, outcome, rulebook, decided_at,
+               stream_sequence, subject, headers, body_redacted, body)
+             VALUES" $(+ $comma + "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")+
+             + " ON CONFLICT (id) DO UPDATE SET deliveries = deliveries + 1 RETURNING id, deliveries",
+            $($row.id, $row.run, $row.kind, $row.source, $row.endpoint, $row.env_id, $row.flow_id, $row.tenant,
+              $row.job_id, $row.job_name, $row.tap, $row.target, $row.connector, $row.status, $row.sync_type,
+              $row.error, $row.occurred_at, $row.received_at, $row.outcome, $row.rulebook, $row.decided_at,
+              $row.stream_sequence, $row.subject, $row.headers, $row.body_redacted, $row.body),+
+        )
+    };
+}
+
+async fn insert_one(connection: &mut SqliteConnection, row: &Row<'_>) -> Result<Seen, Trouble> {
+    let entered = insert!((" " row)).fetch_one(connection).await?;
+    Ok(seen(entered.deliveries))
+}
+
+/// So many rows go in one statement: each statement is a way to SQLite's thread and back.
+const TOGETHER: usize = 25;
+
+async fn insert_together(
     connection: &mut SqliteConnection,
-    arrival: &Arrival,
-    run: &str,
-    outcome: Outcome,
-    decided: Option<(&str, Timestamp)>,
-) -> Result<Seen, Trouble> {
-    let Event {
-        id,
-        kind,
-        source,
-        endpoint,
-        env_id,
-        flow_id,
-        tenant,
-        job_id,
-        job_name,
-        tap,
-        target,
-        connector,
-        status,
-        sync_type,
-        error,
-        occurred_at,
-        received_at,
-        ..
-    } = &arrival.event;
-    let (id, kind, source, outcome) = (id.as_str(), kind.as_str(), source.as_str(), outcome.as_str());
-    let (run, subject) = (text(run), text(&arrival.subject));
-    let (endpoint, env_id, flow_id, tenant) = (text(endpoint), text(env_id), text(flow_id), text(tenant));
-    let (job_id, job_name, tap, target) = (text(job_id), text(job_name), text(tap), text(target));
-    let (connector, status, sync_type, error) = (text(connector), text(status), text(sync_type), text(error));
-    let (occurred_at, received_at) = (micros(*occurred_at), micros(*received_at));
-    let (rulebook, decided_at) = (decided.map(|(version, _)| version), decided.map(|(_, at)| micros(at)));
-    let stream_sequence = sequence(arrival.stream_sequence);
-    let headers = to_json(&arrival.headers)?;
-    let (body, body_redacted) = (arrival.body.as_slice(), arrival.body_redacted);
-    let deliveries = sqlx::query_scalar!(
-        "INSERT INTO events (id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target,
-           connector, status, sync_type, error, occurred_at, received_at, outcome, rulebook, decided_at,
-           stream_sequence, subject, headers, body_redacted, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-           ?23, ?24, ?25, ?26)
-         ON CONFLICT (id) DO UPDATE SET deliveries = deliveries + 1
-         RETURNING deliveries",
-        id,
-        run,
-        kind,
-        source,
-        endpoint,
-        env_id,
-        flow_id,
-        tenant,
-        job_id,
-        job_name,
-        tap,
-        target,
-        connector,
-        status,
-        sync_type,
-        error,
-        occurred_at,
-        received_at,
-        outcome,
-        rulebook,
-        decided_at,
-        stream_sequence,
-        subject,
-        headers,
-        body_redacted,
-        body
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(if deliveries == 1 { Seen::First } else { Seen::Again })
+    rows: &[Row<'_>; TOGETHER],
+) -> Result<Vec<Seen>, Trouble> {
+    let [
+        r1,
+        r2,
+        r3,
+        r4,
+        r5,
+        r6,
+        r7,
+        r8,
+        r9,
+        r10,
+        r11,
+        r12,
+        r13,
+        r14,
+        r15,
+        r16,
+        r17,
+        r18,
+        r19,
+        r20,
+        r21,
+        r22,
+        r23,
+        r24,
+        r25,
+    ] = rows;
+    let entered = insert!((" " r1), ("," r2), ("," r3), ("," r4), ("," r5), ("," r6), ("," r7), ("," r8), ("," r9), ("," r10), ("," r11), ("," r12), ("," r13), ("," r14), ("," r15), ("," r16), ("," r17), ("," r18), ("," r19), ("," r20), ("," r21), ("," r22), ("," r23), ("," r24), ("," r25))
+        .fetch_all(connection)
+        .await?;
+    // In which order they come back is not promised. Where a row is there twice, the first has the smaller count.
+    let mut counts: HashMap<&str, Vec<i64>> = HashMap::with_capacity(TOGETHER);
+    for row in &entered {
+        counts.entry(&row.id).or_default().push(row.deliveries);
+    }
+    for count in counts.values_mut() {
+        count.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    rows.iter()
+        .map(|row| {
+            let deliveries = counts.get_mut(row.id).and_then(Vec::pop);
+            deliveries
+                .map(seen)
+                .ok_or_else(|| Trouble::Bug(format!("the event {} was entered and is not", row.id)))
+        })
+        .collect()
+}
+
+fn seen(deliveries: i64) -> Seen {
+    if deliveries == 1 { Seen::First } else { Seen::Again }
 }

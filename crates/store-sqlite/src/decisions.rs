@@ -186,7 +186,9 @@ async fn mark_event(connection: &mut SqliteConnection, decision: &Decision) -> R
     let (event, rules, rulebook) = (decision.event.as_str(), to_json(&took)?, text(&decision.rulebook));
     let decided_at = micros(decision.decided_at);
     sqlx::query!(
-        "UPDATE events SET rules = ?2, rulebook = ?3, decided_at = ?4 WHERE id = ?1",
+        "UPDATE events SET rules = ?2, rulebook = ?3, decided_at = ?4,
+           outcome = CASE outcome WHEN 'no_rule' THEN 'open' ELSE outcome END
+         WHERE id = ?1",
         event,
         rules,
         rulebook,

@@ -79,7 +79,7 @@ fn classify(error: &sqlx::Error, name: &str) -> StoreError {
     }
 }
 
-/// By SQLite's result codes (<https://www.sqlite.org/rescode.html>); the low byte is the primary code.
+/// By `SQLite`'s result codes (<https://www.sqlite.org/rescode.html>); the low byte is the primary code.
 fn by_code(error: &dyn DatabaseError, name: &str) -> StoreError {
     let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
     let message = error.message();

@@ -1,5 +1,5 @@
-//! The event log in SQLite: all its SQL, every statement checked against the schema when it is compiled
-//! (`.sqlx`, kept by `cargo xtask prepare`). It must never decide anything, read a clock, or let a name of SQLite out.
+//! The event log in `SQLite`: all its SQL, every statement checked against the schema when it is compiled
+//! (`.sqlx`, kept by `cargo xtask prepare`). It must never decide anything, read a clock, or let a name of `SQLite` out.
 //! Start reading at `migrations/`, then [`SqliteStore`].
 //!
 //! One connection writes, in short transactions that begin as writers; four others only read, and see what was
@@ -48,7 +48,7 @@ pub enum Access {
     Writer,
 }
 
-/// An event log in a SQLite file. Clones share it.
+/// An event log in a `SQLite` file. Clones share it.
 ///
 /// Every method fails with [`StoreError::Unavailable`] when trying again may help; the other errors don't pass by
 /// waiting.

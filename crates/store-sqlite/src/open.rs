@@ -156,7 +156,7 @@ async fn writer(path: &Path, busy: Duration) -> Result<SqlitePool, Trouble> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864")
-        .pragma("wal_autocheckpoint", "4000")
+        .pragma("wal_autocheckpoint", "16000")
         .optimize_on_close(true, 400);
     let pool = one_connection().connect_with(options).await?;
     // SQLite opens a file that it may not write as a file to read, and says so at the first write only.
@@ -202,7 +202,7 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Trouble {
     })
 }
 
-/// SQLite serves one worker. The lock is the operating system's: it ends with the process, however that ends.
+/// `SQLite` serves one worker. The lock is the operating system's: it ends with the process, however that ends.
 fn lock(path: &Path, worker: &str) -> Result<File, Trouble> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".worker-lock");

@@ -1,4 +1,4 @@
-//! What is SQLite's own: its version, its settings, its plans.
+//! What is `SQLite`'s own: its version, its settings, its plans.
 
 use std::time::Duration;
 

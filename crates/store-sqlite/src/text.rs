@@ -34,7 +34,7 @@ pub(crate) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
-/// A stream's sequence; SQLite's integers end at 2^63.
+/// A stream's sequence; `SQLite`'s integers end at 2^63.
 pub(crate) fn sequence(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

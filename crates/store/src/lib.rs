@@ -15,9 +15,18 @@ pub use store_sqlite::{Access, StoreError};
 
 /// Where the event log is.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
-    /// The event log: sqlite://FILE
-    #[arg(long, global = true, env = "GLUEHOOK_DATABASE_URL", value_name = "URL", default_value = "sqlite://gluehook.db", hide_env_values = true)]
+    /// Where the event log is.
+    #[arg(
+        help = "The event log: sqlite://FILE",
+        long,
+        global = true,
+        env = "GLUEHOOK_DATABASE_URL",
+        value_name = "URL",
+        default_value = "sqlite://gluehook.db",
+        hide_env_values = true
+    )]
     pub database_url: String,
 }
 

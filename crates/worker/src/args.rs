@@ -9,6 +9,7 @@ pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8
 /// Takes events from the queue, evaluates the rulebook, acts, and keeps the event log.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "gluehook-worker", version)]
+#[group(skip)]
 pub struct Args {
     /// The configuration file
     #[arg(long, env = "GLUEHOOK_CONFIG", value_name = "FILE", default_value = "gluehook.toml")]

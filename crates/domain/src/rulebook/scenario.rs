@@ -186,7 +186,9 @@ fn takes(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Matched { .. } | Verdict::Shadow { .. })
 }
 
-fn names(plan: &Plan, of: fn(&Verdict) -> bool) -> Vec<String> {
+type IsOf = fn(&Verdict) -> bool;
+
+fn names(plan: &Plan, of: IsOf) -> Vec<String> {
     plan.verdicts.iter().filter(|v| of(&v.verdict)).map(|v| v.rule.clone()).collect()
 }
 
@@ -194,7 +196,7 @@ fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Result<(), Stri
     if let Some((_, why)) = plan.broken() {
         return Err(why.to_owned());
     }
-    let lists: [(&str, &Option<Vec<String>>, fn(&Verdict) -> bool); 3] = [
+    let lists: [(&str, &Option<Vec<String>>, IsOf); 3] = [
         ("matches", &case.matches, takes),
         ("silenced", &case.silenced, |verdict| matches!(verdict, Verdict::Silenced { .. })),
         ("unchanged", &case.unchanged, |verdict| matches!(verdict, Verdict::Unchanged)),

@@ -10,6 +10,9 @@ use super::*;
 
 const JOB: &[u8] = br#"{"job_id":"tVN_B","status":"JOB_COMPLETED","tenant":"1414_1"}"#;
 
+/// One header as it was sent.
+type Given<'a> = (&'static str, &'a [u8]);
+
 // The test runner always has PATH; setting a variable here would be process-wide state.
 fn endpoint() -> Endpoint {
     let endpoint = config::Endpoint {
@@ -29,7 +32,7 @@ fn signature(body: &[u8]) -> String {
     sign_hotglue(&SecretSlice::from(secret.expose_secret().as_bytes().to_vec()), body)
 }
 
-fn headers(given: &[(&'static str, &[u8])]) -> HeaderMap {
+fn headers(given: &[Given<'_>]) -> HeaderMap {
     given
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap()))
@@ -39,14 +42,14 @@ fn headers(given: &[(&'static str, &[u8])]) -> HeaderMap {
         })
 }
 
-fn ask(given: &[(&'static str, &[u8])], body: &'static [u8]) -> Result<Envelope, Refusal> {
+fn ask(given: &[Given<'_>], body: &'static [u8]) -> Result<Envelope, Refusal> {
     admit(&endpoint(), &headers(given), &Bytes::from_static(body), Timestamp::UNIX_EPOCH)
 }
 
 #[test]
 fn a_signed_event_is_sealed_with_the_bytes_and_headers_as_they_came() {
     let tag = signature(JOB);
-    let given: &[(&str, &[u8])] = &[
+    let given: &[Given<'_>] = &[
         ("x-hub-signature", tag.as_bytes()),
         ("content-type", b"application/json"),
         ("user-agent", b"hotglue/\xff"),
@@ -68,7 +71,7 @@ fn without_proof_nothing_is_sealed() {
     let tag = signature(JOB);
     let other = signature(b"{}");
     let twice = [("x-hub-signature", tag.as_bytes()), ("x-hub-signature", tag.as_bytes())];
-    let cases: &[(&[(&'static str, &[u8])], Unproven)] = &[
+    let cases: &[(&[Given<'_>], Unproven)] = &[
         (&[], Unproven::Missing),
         (&[("x-hub-signature", b"")], Unproven::Missing),
         (&[("x-hub-signature", b"\xff\xfe")], Unproven::Malformed),

@@ -28,6 +28,24 @@ pub(crate) async fn quiet_batch_counts_repeats_within_itself(store: &Store) {
     assert_eq!((first.rulebook.as_deref(), first.rules.len()), (Some("r1"), 0));
 }
 
+pub(crate) async fn large_quiet_batch_is_entered_in_its_order(store: &Store) {
+    let batch: Vec<_> = (0..100).map(|place| quiet(place % 60)).collect();
+    let seen = store.record_quiet(&batch).await.unwrap();
+    let first = seen.iter().take_while(|seen| **seen == Seen::First).count();
+    assert_eq!((first, seen.len()), (60, 100));
+    assert!(seen[60..].iter().all(|seen| *seen == Seen::Again));
+    let twice_at_once: Vec<_> = (0..50).map(|place| quiet(1000 + place / 2)).collect();
+    let seen = store.record_quiet(&twice_at_once).await.unwrap();
+    assert!(seen.chunks(2).all(|pair| pair == [Seen::First, Seen::Again]), "{seen:?}");
+
+    let rows = store.events(&Filter { after_row: Some(0), ..Filter::default() }, 1000).await.unwrap();
+    let sequences: Vec<_> = rows.iter().map(|row| row.stream_sequence).collect();
+    assert_eq!(sequences, (0..60).chain(1000..1025).collect::<Vec<_>>());
+    assert!(
+        rows.iter().all(|row| row.deliveries == if (40..60).contains(&row.stream_sequence) { 1 } else { 2 })
+    );
+}
+
 pub(crate) async fn quiet_batch_does_not_reopen_a_done_event(store: &Store) {
     for (number, outcome) in [(1, Outcome::Done), (2, Outcome::Retrying), (3, Outcome::Dead)] {
         decided(store, number, &[tell("hello")]).await;
@@ -44,6 +62,13 @@ pub(crate) async fn open_event_without_decision_may_turn_out_quiet(store: &Store
     store.record_quiet(&[quiet(1), quiet(2)]).await.unwrap();
     assert_eq!(row(store, 1).await.outcome, Outcome::NoRule);
     assert_eq!(row(store, 2).await.outcome, Outcome::Open, "its steps are still to be done");
+}
+
+pub(crate) async fn quiet_event_is_open_again_when_a_rule_takes_it(store: &Store) {
+    store.record_quiet(&[quiet(1)]).await.unwrap();
+    let replayed = decision(1, "replay-1", &[tell("hello")]);
+    store.record_decision(verdicts(&replayed)).await.unwrap();
+    assert_eq!(row(store, 1).await.outcome, Outcome::Open);
 }
 
 pub(crate) async fn decision_is_write_once(store: &Store) {

@@ -1,6 +1,8 @@
 //! What every event log promises, told as stories, each run on every database. Another database joins by an entry in
 //! `on_every_database!` and a way to make a fresh log.
 
+#![expect(clippy::unwrap_used, reason = "a story that can't be told on has failed")]
+
 mod events;
 mod ledger;
 mod listing;
@@ -43,8 +45,10 @@ on_every_database! {
     events:
         repeat_is_counted_once
         quiet_batch_counts_repeats_within_itself
+        large_quiet_batch_is_entered_in_its_order
         quiet_batch_does_not_reopen_a_done_event
         open_event_without_decision_may_turn_out_quiet
+        quiet_event_is_open_again_when_a_rule_takes_it
         decision_is_write_once
         decision_names_the_rules_that_took_the_event
         older_event_never_replaces_a_newer_value

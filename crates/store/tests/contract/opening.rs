@@ -1,4 +1,4 @@
-//! Opening: whose log it is, and what stands in the way. Stories of files, so of SQLite alone.
+//! Opening: whose log it is, and what stands in the way. Stories of files, so of `SQLite` alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -26,6 +26,12 @@ fn facts_are_asked_only_when_read_and_all_of_a_round_together() {
 }
 
 #[test]
+fn a_rulebook_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&Rulebook::built_in());
+}
+
+#[test]
 fn modes_and_kinds() {
     let rule = |more: &str| format!("[[rule]]\nname='r'\n{more}\n[[rule.do]]\naction='slack'\ntext='x'\n");
     let verdict = |more: &str| only_verdict(&book(&rule(more)), &failed_job(), &Facts::default());
@@ -247,54 +253,4 @@ proptest! {
             prop_assert_eq!(plan.broken(), None);
         }
     }
-}
-
-#[test]
-#[ignore = "a measurement"]
-fn measure() {
-    let book = Rulebook::built_in();
-    let flow = FlowSettings { config_schema: Some("x".into()), ..flow() };
-    for (name, payload) in [
-        (
-            "nothing matches",
-            json!({"job_id":"j","env_id":"e","flow_id":"f","tenant":"t","tap":"salesforce","status":"SYNC_STARTED","sync_type":"incremental_sync","job_name":"x"}),
-        ),
-        (
-            "completed incremental",
-            json!({"job_id":"j","env_id":"e","flow_id":"f","tenant":"t","tap":"salesforce","status":"JOB_COMPLETED","sync_type":"incremental_sync","job_name":"x"}),
-        ),
-        (
-            "failed",
-            json!({"job_id":"j","env_id":"e","flow_id":"f","tenant":"t","tap":"salesforce","status":"SYNC_FAILED","error":"boom\nx","job_name":"x"}),
-        ),
-        (
-            "discover",
-            json!({"connector":"salesforce","flow_id":"f","tenant":"t","status":"DISCOVER_SUCCESS"}),
-        ),
-        (
-            "first sync",
-            json!({"job_id":"j","env_id":"e","flow_id":"f","tenant":"t","tap":"salesforce","status":"JOB_COMPLETED","sync_type":"full_sync"}),
-        ),
-    ] {
-        let event = event(&payload);
-        let facts = Facts {
-            config_problems: Some(vec![]),
-            linked_targets: Some(vec![]),
-            state_is_null: Some(true),
-            last_values: [("config-invalid".to_owned(), None)].into(),
-            ..Facts::default()
-        };
-        let case = case(&event, &facts, &flow);
-        let times = 20_000;
-        let start = std::time::Instant::now();
-        for _ in 0..times {
-            std::hint::black_box(book.decide(&case)).expect("knows");
-        }
-        println!("{name}: {:.2} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(times));
-    }
-    let start = std::time::Instant::now();
-    for _ in 0..100 {
-        std::hint::black_box(Rulebook::built_in());
-    }
-    println!("parse: {:.0} µs", start.elapsed().as_secs_f64() * 1e4);
 }

@@ -1,0 +1,220 @@
+//! `gluehook dead`: events that were given up. Each is looked at by a person, then sent back to work or thrown away.
+
+mod letters;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bus::{Bus, dead::DeadLetter};
+use service::Clock;
+
+use self::letters::{Target, View};
+use crate::output::{self, Cell, Table, clean, count, first_line, stamp};
+use crate::{Common, Misused, events, files};
+
+/// Most dead letters that one command looks through.
+const MOST: usize = 10_000;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List dead letters, newest first
+    List {
+        /// Most to list
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
+    },
+    /// Show one with its reason and body
+    Show {
+        /// Its sequence, or the id of the event or how that begins
+        #[arg(value_name = "SEQ|ID")]
+        target: Target,
+    },
+    /// Send dead letters back to work: what was decided stays, what failed is tried again
+    Retry(Chosen),
+    /// Throw dead letters away; the event log keeps what it knows of them
+    Discard(Chosen),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Chosen {
+    /// Their sequences, or the ids of their events or how those begin
+    #[arg(value_name = "SEQ|ID", required_unless_present = "all", conflicts_with = "all")]
+    targets: Vec<Target>,
+
+    /// All there are
+    #[arg(long)]
+    all: bool,
+
+    /// Do not ask
+    #[arg(long, short = 'y', conflicts_with = "dry_run")]
+    yes: bool,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is done with dead letters.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Retry,
+    Discard,
+}
+
+impl Verb {
+    fn asks(self, letters: &str) -> String {
+        match self {
+            Self::Retry => format!("Send {letters} back to work?"),
+            Self::Discard => format!("Throw {letters} away?"),
+        }
+    }
+
+    fn would(self, letters: &str) -> String {
+        match self {
+            Self::Retry => format!("{letters} would go back to work"),
+            Self::Discard => format!("{letters} would be thrown away"),
+        }
+    }
+
+    fn did(self, letters: &str) -> String {
+        match self {
+            Self::Retry => format!("{letters} went back to work"),
+            Self::Discard => format!("{letters} thrown away"),
+        }
+    }
+
+    async fn perform(self, bus: &Bus, letter: &DeadLetter) -> Result<()> {
+        match self {
+            Self::Retry => {
+                bus::dead::revive(bus, letter.sequence).await?;
+            }
+            Self::Discard => {
+                bus::dead::discard(bus, letter.sequence).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
+    let clock = Clock::system();
+    let bus = Bus::connect(&common.bus, "gluehook").await?;
+    let done = match command {
+        Command::List { limit } => list(common, &bus, usize::from(limit), clock).await,
+        Command::Show { target } => show(common, &bus, &target, clock).await,
+        Command::Retry(chosen) => change(common, &bus, Verb::Retry, &chosen, clock).await,
+        Command::Discard(chosen) => change(common, &bus, Verb::Discard, &chosen, clock).await,
+    };
+    bus.drain().await;
+    done
+}
+
+async fn list(common: &Common, bus: &Bus, limit: usize, clock: Clock) -> Result<ExitCode> {
+    let mut letters = bus::dead::list(bus, limit + 1).await?;
+    let more = letters.len() > limit;
+    letters.truncate(limit);
+    if common.json {
+        let config = files::load_config_if_there(&common.config)?.config;
+        output::print_json(&letters.iter().map(|letter| View::of(letter, &config)).collect::<Vec<_>>())?;
+    } else if letters.is_empty() {
+        output::note("there are no dead letters");
+    } else {
+        table(common, &letters, clock)?.print()?;
+    }
+    if more {
+        output::note(format!("these are the newest {limit}; --limit lists more"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<Table, Misused> {
+    let config = files::load_config_if_there(&common.config)?.config;
+    let mut table = Table::new(&["seq", "time", "id", "~tenant", "~status", "attempts", "~reason"]);
+    for letter in letters {
+        let view = View::of(letter, &config);
+        table.row([
+            Cell::number(letter.sequence),
+            Cell::new(stamp(letter.buried_at, clock.now(), output::on_terminal())),
+            Cell::new(view.id.as_deref().map_or("?", events::short)),
+            Cell::new(&view.tenant),
+            Cell::new(&view.status),
+            Cell::number(letter.attempts),
+            Cell::new(first_line(&letter.reason)),
+        ]);
+    }
+    Ok(table)
+}
+
+async fn show(common: &Common, bus: &Bus, target: &Target, clock: Clock) -> Result<ExitCode> {
+    let config = files::load_config_if_there(&common.config)?.config;
+    let found = letters::find(bus, target).await?;
+    let Some(letter) = found.first() else { return Ok(not_there(target)) };
+    let view = View::of(letter, &config);
+    if common.json {
+        output::print_json(&view)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for line in letters::lines(letter, &view, clock.now(), output::on_terminal()) {
+        output::line(line)?;
+    }
+    for other in &found[1..] {
+        output::note(format!("the same event lies in dead letter {} too", other.sequence));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn not_there(target: &Target) -> ExitCode {
+    output::note(format!(
+        "gluehook: there is no dead letter {target}: gluehook dead list shows those there are"
+    ));
+    ExitCode::FAILURE
+}
+
+async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: Clock) -> Result<ExitCode> {
+    let mut letters = Vec::new();
+    if chosen.all {
+        letters = bus::dead::list(bus, MOST).await?;
+    } else {
+        for target in &chosen.targets {
+            let found = letters::find(bus, target).await?;
+            if found.is_empty() {
+                return Ok(not_there(target));
+            }
+            letters.extend(found);
+        }
+    }
+    // Oldest first: the order in which the events came.
+    letters.sort_by_key(|letter| letter.sequence);
+    letters.dedup_by_key(|letter| letter.sequence);
+    if letters.is_empty() {
+        output::note("there are no dead letters");
+        return Ok(ExitCode::FAILURE);
+    }
+    let many = count(letters.len(), "dead letter");
+    if !common.json {
+        table(common, &letters, clock)?.print()?;
+    }
+    if chosen.dry_run {
+        output::note(verb.would(&many));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !output::agreed(&verb.asks(&many), chosen.yes)? {
+        output::note("nothing was changed");
+        return Ok(ExitCode::FAILURE);
+    }
+    let mut failed = Vec::new();
+    for letter in &letters {
+        if let Err(error) = verb.perform(bus, letter).await {
+            output::note(format!("gluehook: {}", clean(&format!("{error:#}"))));
+            failed.push(letter.sequence);
+        }
+    }
+    let done: Vec<_> =
+        letters.iter().map(|letter| letter.sequence).filter(|sequence| !failed.contains(sequence)).collect();
+    if common.json {
+        output::print_json(&serde_json::json!({ "done": done, "failed": failed }))?;
+    } else {
+        output::note(verb.did(&count(done.len(), "dead letter")));
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

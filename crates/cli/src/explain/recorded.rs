@@ -1,0 +1,160 @@
+//! A recorded event, seen again by the rules that decided about it.
+
+use anyhow::Result;
+use bytes::Bytes;
+use domain::config::Config;
+use domain::envelope::{Envelope, Source};
+use domain::facts::Facts;
+use domain::journal::{EventRecord, StepRecord};
+use domain::plan::{Decision, LIVE};
+use domain::rulebook::{Case, Rulebook};
+use store::{Access, Store};
+
+use super::{Explained, headline, read};
+use crate::Common;
+use crate::events::{open_log, unknown};
+use crate::output::clean;
+
+/// What a person asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) id: &'a str,
+    pub(super) run: Option<&'a str>,
+    pub(super) with_current: bool,
+}
+
+/// The inner error is a sentence: there is no such event or run.
+pub(super) async fn explain(
+    common: &Common,
+    config: &Config,
+    current: Rulebook,
+    wanted: Wanted<'_>,
+) -> Result<Result<Explained, String>> {
+    let store = open_log(common, Access::Reader).await?;
+    let Some(record) = store.event(wanted.id).await? else { return Ok(Err(unknown(wanted.id))) };
+    let decision = match choose(&record, wanted.run) {
+        Ok(decision) => decision,
+        Err(sentence) => return Ok(Err(sentence)),
+    };
+    let mut notes = Vec::new();
+    let current_version = current.version().to_owned();
+    let decided_by = decision.map(|decision| decision.rulebook.as_str()).or(record.row.rulebook.as_deref());
+    let rulebook = rulebook(&store, decided_by, current, wanted.with_current, &mut notes).await?;
+    let Some(envelope) = envelope(&record) else {
+        return Ok(Err(format!(
+            "events of the source {} are not known to this version",
+            record.row.event.source
+        )));
+    };
+    let event = read(&envelope, config);
+    let facts = decision.map_or_else(Facts::default, |decision| decision.facts.clone());
+    let run = decision.map_or(LIVE, |decision| decision.run.as_str());
+    let flow = config.hotglue.flow(&event.flow_id);
+    let case = Case {
+        event: &event,
+        facts: &facts,
+        flow: &flow,
+        date_format: &config.hotglue.date_format,
+        run,
+        replayed: run != LIVE,
+        now: decision.map_or(record.row.event.received_at, |decision| decision.decided_at),
+    };
+    let explanation = rulebook.explain(&case);
+    Ok(Ok(Explained {
+        run: run.to_owned(),
+        decided_at: decision.map(|decision| decision.decided_at),
+        current_rulebook: current_version,
+        notes,
+        headline: format!("Event {}: {}", record.row.event.id, headline(&event)),
+        recorded: decision.map(|decision| decision.verdicts.clone()).unwrap_or_default(),
+        recorded_steps: decision.map(|decision| steps(&record, decision)).unwrap_or_default(),
+        facts,
+        explanation,
+    }))
+}
+
+/// The decision of the run that was asked for; unless one was, the live one, else the latest.
+fn choose<'a>(record: &'a EventRecord, run: Option<&str>) -> Result<Option<&'a Decision>, String> {
+    let of = |run: &str| record.decisions.iter().find(|decision| decision.run == run);
+    let Some(run) = run else { return Ok(of(LIVE).or(record.decisions.last())) };
+    if let Some(decision) = of(run) {
+        return Ok(Some(decision));
+    }
+    let runs: Vec<_> = record.decisions.iter().map(|decision| clean(&decision.run)).collect();
+    if run == LIVE && runs.is_empty() {
+        return Ok(None);
+    }
+    let there_are = if runs.is_empty() {
+        "no decision is recorded for it".to_owned()
+    } else {
+        format!("it was decided in: {}", runs.join(", "))
+    };
+    Err(format!("event {} has no decision of run {}; {there_are}", record.row.event.id, clean(run)))
+}
+
+/// The rules that decided, as they were; else those of today, with a note that says so.
+async fn rulebook(
+    store: &Store,
+    decided_by: Option<&str>,
+    current: Rulebook,
+    with_current: bool,
+    notes: &mut Vec<String>,
+) -> Result<Rulebook> {
+    let Some(version) = decided_by else {
+        notes.push("nothing has been decided about it yet; these are the rules of today".to_owned());
+        return Ok(current);
+    };
+    if version == current.version() {
+        return Ok(current);
+    }
+    if with_current {
+        notes.push(format!(
+            "rulebook {} decided; this is what the rules of today, {}, say",
+            clean(version),
+            current.version()
+        ));
+        return Ok(current);
+    }
+    match store.rulebook(version).await?.map(|text| Rulebook::parse(&text)) {
+        Some(Ok(decided)) => {
+            notes.push(format!(
+                "the rules of today, {}, differ from those that decided: --current evaluates them",
+                current.version()
+            ));
+            Ok(decided)
+        }
+        Some(Err(_)) => {
+            notes.push(format!(
+                "rulebook {} decided, and this version of Gluehook can't read it any more; these are the rules of today",
+                clean(version)
+            ));
+            Ok(current)
+        }
+        None => {
+            notes.push(format!(
+                "rulebook {} decided, and its text is not in the event log; these are the rules of today",
+                clean(version)
+            ));
+            Ok(current)
+        }
+    }
+}
+
+/// The event as it came out of the queue, secrets taken out.
+pub(super) fn envelope(record: &EventRecord) -> Option<Envelope> {
+    let event = &record.row.event;
+    Some(Envelope::unsealed_from_queue(
+        event.id.clone(),
+        event.endpoint.clone(),
+        Source::from_text(&event.source)?,
+        event.received_at,
+        record.subject.clone(),
+        record.headers.clone(),
+        Bytes::from(record.body.clone()),
+    ))
+}
+
+fn steps(record: &EventRecord, decision: &Decision) -> Vec<StepRecord> {
+    let of_decision = |step: &&StepRecord| decision.steps.iter().any(|planned| planned.key == step.step.key);
+    record.steps.iter().filter(of_decision).cloned().collect()
+}

@@ -1,0 +1,306 @@
+//! What the rules of today would do with events of yesterday.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use bus::replay::Selected;
+use domain::config::Config;
+use domain::facts::{Facts, Need, Needs};
+use domain::plan::Verdict;
+use domain::rulebook::{Case, Rulebook};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::Store;
+
+use crate::events::short;
+use crate::explain;
+use crate::output::{bold, clean, count, dim, first_line, yellow};
+
+/// Events that are shown one by one.
+const SHOWN: usize = 20;
+
+/// Works out what would come of an event.
+#[derive(Debug)]
+pub(super) struct Planner<'a> {
+    pub(super) config: &'a Config,
+    pub(super) rulebook: &'a Rulebook,
+    /// Knows which facts were read when the event was decided.
+    pub(super) log: Option<&'a Store>,
+    pub(super) run: &'a str,
+    pub(super) now: Timestamp,
+}
+
+/// What would come of one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct EventPlan {
+    sequence: u64,
+    id: String,
+    kind: &'static str,
+    status: String,
+    tenant: String,
+    received_at: Timestamp,
+    steps: Vec<StepPlan>,
+    /// What must be known first, and nobody knows yet.
+    would_ask: Vec<String>,
+    /// Rules in shadow mode that would match.
+    shadow: Vec<String>,
+    /// Facts of the recorded decision were used: hotglue may say otherwise by now.
+    with_recorded_facts: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct StepPlan {
+    rule: String,
+    action: &'static str,
+    summary: String,
+}
+
+impl Planner<'_> {
+    pub(super) async fn plan(&self, selected: &Selected) -> Result<EventPlan> {
+        let event = explain::read(&selected.envelope, self.config);
+        let flow = self.config.hotglue.flow(&event.flow_id);
+        let decide = |facts: &Facts| {
+            self.rulebook.decide(&Case {
+                event: &event,
+                facts,
+                flow: &flow,
+                date_format: &self.config.hotglue.date_format,
+                run: self.run,
+                replayed: true,
+                now: self.now,
+            })
+        };
+        let (mut decided, mut with_recorded_facts) = (decide(&Facts::default()), false);
+        if decided.is_err()
+            && let Some(facts) = self.recorded(event.id.as_str()).await?
+        {
+            (decided, with_recorded_facts) = (decide(&facts), true);
+        }
+        let mut planned = EventPlan {
+            sequence: selected.sequence,
+            id: event.id.to_string(),
+            kind: event.kind.as_str(),
+            status: event.status.clone(),
+            tenant: event.tenant.clone(),
+            received_at: event.received_at,
+            steps: Vec::new(),
+            would_ask: Vec::new(),
+            shadow: Vec::new(),
+            with_recorded_facts,
+        };
+        match decided {
+            Ok(plan) => {
+                let shadow =
+                    plan.verdicts.iter().filter(|rule| matches!(rule.verdict, Verdict::Shadow { .. }));
+                planned.shadow = shadow.map(|rule| rule.rule.clone()).collect();
+                let steps = plan.steps.into_iter().map(|step| StepPlan {
+                    rule: step.rule,
+                    action: step.action.word(),
+                    summary: step.action.summary(),
+                });
+                planned.steps = steps.collect();
+            }
+            Err(needs) => planned.would_ask = names(&needs),
+        }
+        Ok(planned)
+    }
+
+    async fn recorded(&self, id: &str) -> Result<Option<Facts>> {
+        let Some(log) = self.log else { return Ok(None) };
+        let record = log.event(id).await?;
+        let facts = record.and_then(|record| record.decisions.last().map(|decision| decision.facts.clone()));
+        Ok(facts.filter(|facts| !facts.is_empty()))
+    }
+}
+
+fn names(needs: &Needs) -> Vec<String> {
+    let name = |need: &Need| match need {
+        Need::Config => "config".to_owned(),
+        Need::State => "state".to_owned(),
+        Need::LinkedSources => "linked sources".to_owned(),
+        Need::LinkedTargets => "linked targets".to_owned(),
+        Need::Schedule => "schedule".to_owned(),
+        Need::LastValue { rule } => format!("the last value of {rule}"),
+    };
+    needs.iter().map(name).collect()
+}
+
+/// All events, the first of them one by one.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) sequences: Vec<u64>,
+    /// No longer in the stream.
+    pub(super) gone: usize,
+    /// Messages in the stream that are no events.
+    pub(super) unreadable: u64,
+    shown: Vec<EventPlan>,
+    actions: BTreeMap<&'static str, usize>,
+    no_step: usize,
+    would_ask: usize,
+    recorded_facts: usize,
+}
+
+/// A plan for other programs.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'a> {
+    /// None when nothing was replayed.
+    run: Option<&'a str>,
+    events: usize,
+    replayed: usize,
+    gone: usize,
+    unreadable: u64,
+    actions: &'a BTreeMap<&'static str, usize>,
+    without_steps: usize,
+    would_ask: usize,
+    first: &'a [EventPlan],
+}
+
+impl Plan {
+    pub(super) fn take(&mut self, event: EventPlan) {
+        self.sequences.push(event.sequence);
+        for step in &event.steps {
+            *self.actions.entry(step.action).or_default() += 1;
+        }
+        self.recorded_facts += usize::from(event.with_recorded_facts);
+        match (event.steps.is_empty(), event.would_ask.is_empty()) {
+            (_, false) => self.would_ask += 1,
+            (true, true) => self.no_step += 1,
+            (false, true) => {}
+        }
+        if self.shown.len() < SHOWN {
+            self.shown.push(event);
+        }
+    }
+
+    pub(super) fn report<'a>(&'a self, run: Option<&'a str>, replayed: usize) -> Report<'a> {
+        Report {
+            run,
+            events: self.sequences.len(),
+            replayed,
+            gone: self.gone,
+            unreadable: self.unreadable,
+            actions: &self.actions,
+            without_steps: self.no_step,
+            would_ask: self.would_ask,
+            first: &self.shown,
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<_> = self.shown.iter().flat_map(of_event).collect();
+        let more = self.sequences.len().saturating_sub(self.shown.len());
+        if more > 0 {
+            lines.push(dim(format!("… and {more} more")));
+        }
+        lines.push(String::new());
+        lines.push(bold(format!("{} by the rules of today:", count(self.sequences.len(), "event"))));
+        lines.extend(self.actions.iter().map(|(action, times)| format!("  {action} {times}×")));
+        for (number, what) in [
+            (self.no_step, "without anything to do"),
+            (self.would_ask, "whose steps depend on what hotglue says then"),
+        ] {
+            if number > 0 {
+                lines.push(format!("  {} {what}", count(number, "event")));
+            }
+        }
+        lines
+    }
+
+    /// What a reader must know beside the plan.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.recorded_facts > 0 {
+            let events = count(self.recorded_facts, "event");
+            notes.push(format!("for {events} what hotglue had said then was used; it will be asked again"));
+        }
+        if self.gone > 0 {
+            notes.push(format!("left out: {}, no longer in the stream", count(self.gone, "event")));
+        }
+        if self.unreadable > 0 {
+            notes.push(format!("left out: {} in the stream that can't be read", self.unreadable));
+        }
+        notes
+    }
+}
+
+fn of_event(event: &EventPlan) -> Vec<String> {
+    let mut head = format!("{} {} {}", event.sequence, short(&event.id), event.kind);
+    for text in [&event.status, &event.tenant] {
+        if !text.is_empty() {
+            head.push_str(&format!(" {}", clean(text)));
+        }
+    }
+    let mut lines = vec![format!(
+        "{head} {}",
+        dim(format!("received {}", event.received_at.strftime("%Y-%m-%d %H:%M:%SZ")))
+    )];
+    for step in &event.steps {
+        lines.push(format!("    {} {} {}", clean(&step.rule), bold(step.action), first_line(&step.summary)));
+    }
+    if !event.would_ask.is_empty() {
+        let asked = yellow(format!("would ask hotglue for: {}", clean(&event.would_ask.join(", "))));
+        lines.push(format!("    {asked}"));
+    } else if event.steps.is_empty() {
+        lines.push(dim("    nothing to do"));
+    }
+    lines.extend(
+        event.shadow.iter().map(|rule| dim(format!("    {} would match in shadow mode", clean(rule)))),
+    );
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(sequence: u64, actions: &[&'static str], would_ask: &[&str]) -> EventPlan {
+        let step = |action: &&'static str| StepPlan {
+            rule: "job-failed".to_owned(),
+            action,
+            summary: "Slack: a\u{1b}b\nmore".to_owned(),
+        };
+        EventPlan {
+            sequence,
+            id: "0123456789abcdef0123456789abcdef".to_owned(),
+            kind: "job",
+            status: "JOB_FAILED".to_owned(),
+            tenant: "acme".to_owned(),
+            received_at: "2026-03-02T12:00:00Z".parse().unwrap(),
+            steps: actions.iter().map(step).collect(),
+            would_ask: would_ask.iter().map(ToString::to_string).collect(),
+            shadow: Vec::new(),
+            with_recorded_facts: false,
+        }
+    }
+
+    fn shown(plan: &Plan) -> String {
+        anstream::adapter::strip_str(&plan.lines().join("\n")).to_string()
+    }
+
+    #[test]
+    fn totals_count_all_events_and_the_first_are_shown() {
+        let mut plan = Plan::default();
+        for sequence in 1..=22 {
+            plan.take(event(sequence, &["slack"], &[]));
+        }
+        plan.take(event(23, &[], &["linked targets"]));
+        plan.take(event(24, &[], &[]));
+        let shown = shown(&plan);
+        for expected in [
+            "1 0123456789ab job JOB_FAILED acme received 2026-03-02 12:00:00Z\n    job-failed slack Slack: a",
+            "… and 4 more\n",
+            "24 events by the rules of today:\n  slack 22×\n",
+            "  1 event without anything to do\n  1 event whose steps depend on what hotglue says then",
+        ] {
+            assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+        }
+        assert!(!shown.contains('\u{1b}') && !shown.contains("\n21 "), "{shown}");
+    }
+
+    #[test]
+    fn what_would_be_asked_is_named() {
+        let mut plan = Plan::default();
+        plan.take(event(1, &[], &["linked targets", "state"]));
+        assert!(shown(&plan).contains("would ask hotglue for: linked targets, state"));
+    }
+}

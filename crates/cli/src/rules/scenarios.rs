@@ -1,0 +1,138 @@
+//! `gluehook rules test`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use domain::rulebook::Rulebook;
+use domain::rulebook::scenario::{CaseResult, Scenario};
+use serde::Serialize;
+
+use super::located;
+use crate::output::{self, bold, clean, clean_block, count, dim, green, red};
+use crate::{Common, Misused, files};
+
+/// Where scenarios are looked for.
+const DEFAULT: &str = "deploy/scenarios";
+
+/// What came of one file.
+#[derive(Debug, Serialize)]
+struct Played {
+    file: PathBuf,
+    cases: Vec<Case>,
+    /// Why the file could not be read, one sentence per line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    complaints: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Case {
+    says: String,
+    passed: bool,
+    difference: Option<String>,
+    matched: Vec<String>,
+}
+
+pub(super) fn run(common: &Common, path: Option<&Path>) -> Result<ExitCode> {
+    let rulebook = files::load_rulebook(common.rules.as_deref())?;
+    let found = scenario_files(path)?;
+    let played = found.iter().map(|file| play(&rulebook, file)).collect::<Result<Vec<_>, _>>()?;
+    let (passed, failed) = totals(&played);
+    if common.json {
+        output::print_json(&serde_json::json!({
+            "rulebook": rulebook.version(), "passed": passed, "failed": failed, "files": played,
+        }))?;
+    } else {
+        for file in &played {
+            lines(file).iter().try_for_each(output::line)?;
+        }
+        let total = format!("{passed} passed, {failed} failed, in {}", count(played.len(), "file"));
+        output::line(format!("\n{}", if failed == 0 { green(total) } else { red(total) }))?;
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A file that can't be read counts as one that failed.
+fn totals(played: &[Played]) -> (usize, usize) {
+    let cases = || played.iter().flat_map(|file| &file.cases);
+    let unreadable = played.iter().filter(|file| !file.complaints.is_empty()).count();
+    (cases().filter(|case| case.passed).count(), cases().filter(|case| !case.passed).count() + unreadable)
+}
+
+fn scenario_files(path: Option<&Path>) -> Result<Vec<PathBuf>, Misused> {
+    let folder = path.unwrap_or(Path::new(DEFAULT));
+    if folder.is_file() {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        Misused(match path {
+            Some(_) => format!("the scenarios {} can't be read: {error}", folder.display()),
+            None => format!("there is no folder {DEFAULT} here: name one with gluehook rules test DIR"),
+        })
+    })?;
+    let mut found: Vec<_> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(Misused(format!("there is no scenario (*.toml) in {}", folder.display())));
+    }
+    Ok(found)
+}
+
+fn play(rulebook: &Rulebook, file: &Path) -> Result<Played, Misused> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))?;
+    let (cases, complaints) = match Scenario::parse_file(&text) {
+        Ok(scenario) => (scenario.run(rulebook).into_iter().map(Case::from).collect(), Vec::new()),
+        Err(complaints) => {
+            (Vec::new(), complaints.iter().map(|complaint| located(file, complaint)).collect())
+        }
+    };
+    Ok(Played { file: file.to_owned(), cases, complaints })
+}
+
+impl From<CaseResult> for Case {
+    fn from(CaseResult { says, passed, difference, matched }: CaseResult) -> Self {
+        Self { says, passed, difference, matched }
+    }
+}
+
+fn lines(played: &Played) -> Vec<String> {
+    let mut lines = vec![bold(played.file.display())];
+    lines.extend(played.complaints.iter().map(|complaint| format!("  {} {complaint}", red("✗"))));
+    for case in &played.cases {
+        let mark = if case.passed { green("✓") } else { red("✗") };
+        let matched = if case.matched.is_empty() { "no rule".to_owned() } else { case.matched.join(", ") };
+        lines.push(format!("  {mark} {} {}", clean(&case.says), dim(format!("({})", clean(&matched)))));
+        if let Some(difference) = &case.difference {
+            lines.push(clean_block(difference, "      "));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_scenarios_where_none_were_named_says_how_to_name_them() {
+        // The tests run in the crate's folder, which has none.
+        assert!(scenario_files(None).unwrap_err().0.contains("gluehook rules test DIR"));
+        assert!(
+            scenario_files(Some(Path::new("src"))).unwrap_err().0.contains("no scenario (*.toml) in src")
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_fails_the_run() {
+        let broken =
+            Played { file: "a.toml".into(), cases: vec![], complaints: vec!["a.toml:1:1: no".into()] };
+        let case = |passed| Case { says: "x".into(), passed, difference: None, matched: vec![] };
+        let fine = Played { file: "b.toml".into(), cases: vec![case(true), case(false)], complaints: vec![] };
+        assert_eq!(totals(&[broken, fine]), (1, 2));
+    }
+}

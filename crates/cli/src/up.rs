@@ -1,0 +1,269 @@
+//! `gluehook up`: nats-server, ingest and worker on this machine, as processes of their own with their lines on one
+//! screen. Ctrl-C stops them in the order in which nothing is lost: ingest, worker, nats-server.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use domain::config::Config;
+use service::Shutdown;
+use tokio::net::TcpStream;
+
+use crate::files::{self, Loaded};
+use crate::processes::{
+    self, Lines, NatsServer, Processes, Spec, answering, find_nats_server, listening, local_http,
+    private_dir, sibling,
+};
+use crate::{Common, Misused, output};
+
+/// Where our own nats-server listens unless told otherwise; also the default of `--nats-url`.
+const NATS_URL: &str = "nats://127.0.0.1:4222";
+/// The default of `--database-url`.
+const DATABASE_URL: &str = "sqlite://gluehook.db";
+/// Longest wait for a process to be ready: a big stream takes nats-server a while to open.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than ingest and worker take to finish what they have in hand.
+const GRACE: Duration = Duration::from_secs(35);
+
+/// `gluehook up`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where streams, event log and a fetched nats-server are kept
+    #[arg(long, env = "GLUEHOOK_DATA", value_name = "DIR", default_value = "gluehook-data")]
+    data: PathBuf,
+
+    /// The nats-server to run; found on PATH or fetched unless given
+    #[arg(long, env = "GLUEHOOK_NATS_SERVER", value_name = "FILE")]
+    nats_server: Option<PathBuf>,
+
+    /// Use the NATS server that runs at --nats-url instead of starting one; so does naming another --nats-url
+    #[arg(long)]
+    no_nats: bool,
+
+    /// Where webhooks are posted to
+    #[arg(long, env = "GLUEHOOK_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where ingest serves /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    ingest_admin_listen: SocketAddr,
+
+    /// Where the worker serves /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082")]
+    worker_admin_listen: SocketAddr,
+}
+
+pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
+    let config = configuration(common)?;
+    let shutdown = Shutdown::on_signals().context("signals can't be received")?;
+    let mut processes = Processes::new(Lines::Shown);
+    let ran = tokio::select! {
+        stopped = processes::told_to_stop(&shutdown) => stopped.map_err(Into::into),
+        failed = all(common, &args, &config, &mut processes) => failed,
+    };
+    if processes.is_empty() {
+        // Nothing was begun, so there is nothing to stop.
+        return ran.map(|()| ExitCode::SUCCESS);
+    }
+    if let Err(error) = &ran {
+        output::note(output::red(format!("gluehook: {error:#}")));
+    }
+    output::note("stopping ingest, worker and nats-server; work in hand is finished first");
+    let complaints = processes.stop(GRACE).await;
+    for complaint in &complaints {
+        output::note(complaint);
+    }
+    Ok(if ran.is_ok() && complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Starts everything and then waits for what must not happen.
+async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Processes) -> Result<()> {
+    // Found first: a program that is missing must not be noticed with half of the others running.
+    let (ingest, worker) = (sibling("gluehook-ingest")?, sibling("gluehook-worker")?);
+    private_dir(&args.data)?;
+    let own_nats = !args.no_nats && common.bus.nats_url.expose() == NATS_URL;
+    if own_nats {
+        start_nats(args, processes).await?;
+    }
+    let database = if common.store.database_url == DATABASE_URL {
+        format!("sqlite://{}", args.data.join("gluehook.db").display())
+    } else {
+        common.store.database_url.clone()
+    };
+    let http = local_http()?;
+
+    let admin = args.worker_admin_listen;
+    let mut spec = own(common, "worker", worker, admin);
+    spec.env.push(("GLUEHOOK_DATABASE_URL".to_owned(), database.clone().into()));
+    if let Some(rules) = &common.rules {
+        spec.args.extend(["--rules".into(), rules.into()]);
+    }
+    processes.start(spec).await?;
+    let ready = format!("http://{admin}/readyz");
+    processes.wait_for("the worker was not ready", PATIENCE, answering(&http, &ready)).await?;
+
+    let admin = args.ingest_admin_listen;
+    let mut spec = own(common, "ingest", ingest, admin);
+    spec.args.extend(["--listen".into(), args.listen.to_string().into()]);
+    processes.start(spec).await?;
+    let ready = format!("http://{admin}/readyz");
+    processes.wait_for("ingest was not ready", PATIENCE, answering(&http, &ready)).await?;
+
+    summary(common, args, config, own_nats, &database)?;
+    Err(processes.died().await.into())
+}
+
+async fn start_nats(args: &Args, processes: &mut Processes) -> Result<()> {
+    let listen = address(NATS_URL).context("127.0.0.1 is not known here")?;
+    if TcpStream::connect(listen).await.is_ok() {
+        return Err(Misused(format!(
+            "something listens on {listen} already: if it is a NATS server of yours, add --no-nats to use it; if it is another `gluehook up`, stop that first"
+        ))
+        .into());
+    }
+    let program =
+        find_nats_server(args.nats_server.clone(), args.data.clone(), |line| output::note(line)).await?;
+    processes.start(NatsServer { program, listen, data: &args.data }.spec()?).await?;
+    processes.wait_for("nats-server did not start", PATIENCE, listening(listen)).await
+}
+
+fn address(url: &str) -> Option<SocketAddr> {
+    url.strip_prefix("nats://")?.to_socket_addrs().ok()?.next()
+}
+
+/// One of our own programs with the flags both take.
+fn own(common: &Common, name: &'static str, program: PathBuf, admin: SocketAddr) -> Spec {
+    let mut args: Vec<OsString> = vec!["--config".into(), common.config.clone().into()];
+    args.extend(["--setup", "--admin-listen", &admin.to_string()].map(Into::into));
+    if let Some(creds) = &common.bus.nats_creds {
+        args.extend(["--nats-creds".into(), creds.into()]);
+    }
+    // It may hold a password, which a command line would show to everyone on the machine.
+    let env = vec![("GLUEHOOK_NATS_URL".to_owned(), common.bus.nats_url.expose().into())];
+    Spec { name, program, args, env, clean: false }
+}
+
+fn configuration(common: &Common) -> Result<Config> {
+    if !common.config.exists() {
+        let file = common.config.display();
+        return Err(Misused(format!(
+            "there is no configuration {file}. `gluehook demo` shows everything without one; to begin, write this to {file}:\n\n{BEGIN}\n\
+             then set the three variables (the webhook's secret is in hotglue's webhook settings), run `gluehook doctor`, and `gluehook up` again"
+        ))
+        .into());
+    }
+    let Loaded { config, base } = files::load_config(&common.config)?;
+    if config.endpoint.is_empty() {
+        return Err(Misused(format!(
+            "{} has no [[endpoint]], so that nothing could be received: add\n\n{BEGIN_ENDPOINT}",
+            common.config.display()
+        ))
+        .into());
+    }
+    // Said here in one place, instead of by each process in its own words.
+    let secrets = config.endpoint.iter().flat_map(|endpoint| &endpoint.secrets);
+    let missing: Vec<String> = secrets
+        .chain(config.hotglue.environment.iter().map(|environment| &environment.api_key))
+        .chain(config.slack.iter().flat_map(|slack| slack.token.iter().chain(&slack.webhook_url)))
+        .filter_map(|reference| files::resolve(&base, reference).err())
+        .collect();
+    if !missing.is_empty() {
+        return Err(Misused(format!("{}: {}", common.config.display(), missing.join("; "))).into());
+    }
+    Ok(config)
+}
+
+/// The shortest useful endpoint.
+const BEGIN_ENDPOINT: &str = r#"[[endpoint]]
+name    = "hotglue"
+source  = "hotglue"
+secrets = ["env:HOTGLUE_WEBHOOK_SECRET"]
+"#;
+
+/// The shortest useful configuration.
+const BEGIN: &str = r##"[[endpoint]]
+name    = "hotglue"
+source  = "hotglue"
+secrets = ["env:HOTGLUE_WEBHOOK_SECRET"]
+
+[[hotglue.environment]]
+env_id  = "dev.hotglue.com"
+api_key = "env:HOTGLUE_API_KEY"
+
+[slack]
+token   = "env:SLACK_BOT_TOKEN"
+channel = "#hotglue-webhooks"
+"##;
+
+fn summary(common: &Common, args: &Args, config: &Config, own_nats: bool, database: &str) -> Result<()> {
+    let line =
+        |label: &str, text: String| output::line(format!("  {} {text}", output::dim(format!("{label:<14}"))));
+    output::line(output::bold("Gluehook is running; Ctrl-C stops it"))?;
+    for endpoint in &config.endpoint {
+        line(
+            "paste into",
+            format!(
+                "{}'s webhook settings: http://{}/hooks/{}",
+                endpoint.source.as_str(),
+                args.listen,
+                endpoint.name
+            ),
+        )?;
+    }
+    if args.listen.ip().is_loopback() {
+        line(
+            "",
+            "reachable from this machine only: put a proxy with HTTPS in front, or use --listen".to_owned(),
+        )?;
+    }
+    line(
+        "admin",
+        format!(
+            "http://{}/readyz (ingest), http://{}/readyz (worker), /metrics on both",
+            args.ingest_admin_listen, args.worker_admin_listen
+        ),
+    )?;
+    let streams = if own_nats { format!(", streams in {}/nats", args.data.display()) } else { String::new() };
+    line("NATS", format!("{}{streams}", common.bus.nats_url))?;
+    if database.starts_with("sqlite:") {
+        line("event log", database.to_owned())?;
+        line("to look", format!("gluehook events list --database-url {database}"))?;
+    } else {
+        line("event log", "as --database-url says".to_owned())?;
+        line("to look", "gluehook events list".to_owned())?;
+    }
+    line("to try", "gluehook send job".to_owned())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_beginner_is_told_to_paste_is_a_good_configuration() {
+        for text in [BEGIN, BEGIN_ENDPOINT] {
+            assert_eq!(Config::parse(text).unwrap().endpoint.len(), 1);
+        }
+        assert!(BEGIN.starts_with(BEGIN_ENDPOINT));
+    }
+
+    #[test]
+    fn the_default_address_of_nats_is_ours() {
+        assert_eq!(address(NATS_URL).unwrap().to_string(), "127.0.0.1:4222");
+        assert_eq!(bus::Args::for_url(NATS_URL).nats_url.expose(), NATS_URL);
+    }
+
+    #[test]
+    fn the_defaults_of_flags_are_those_this_compares_with() {
+        use clap::CommandFactory as _;
+        let command = crate::Cli::command();
+        for (name, expected) in [("nats_url", NATS_URL), ("database_url", DATABASE_URL)] {
+            let arg = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
+            assert_eq!(arg.get_default_values(), [expected], "{name}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use async_nats::jetstream::stream;
+use bus::topology::expected;
+use bus::{CheckError, ConnectError, ConsumeError, SetupError, check};
+
+use super::*;
+
+#[tokio::test]
+async fn a_server_without_jetstream_is_a_sentence() {
+    let server = NatsServer::start_without_jetstream().await;
+    let error = Bus::connect(&Args::for_url(&server.url), "test").await.unwrap_err();
+    let url = &server.url;
+    assert_eq!(
+        error,
+        ConnectError::Unfit(format!(
+            "JetStream is off at {url}: start nats-server with -js or a `jetstream {{}}` block"
+        ))
+    );
+}
+
+#[tokio::test]
+async fn missing_stream_names_setup() {
+    let server = NatsServer::start().await;
+    let bus = connect(&server).await;
+    let sentence = "stream HOOKS is missing: run `gluehook setup`";
+    assert_eq!(bus.publisher().publish(&event(1)).await.unwrap_err().to_string(), sentence);
+    assert_eq!(bus.consumer(StreamName::Hooks).await.unwrap_err(), ConsumeError::Gone(sentence.to_owned()));
+    let CheckError::Differs(differences) = check(&bus, &Jetstream::default()).await.unwrap_err() else {
+        panic!("connected")
+    };
+    assert_eq!(differences.len(), 4);
+    assert_eq!(differences[0].to_string(), sentence);
+    assert_eq!(
+        bus::dead::list(&bus, 1).await.unwrap_err().to_string(),
+        sentence.replace("HOOKS", "HOOKS_DEAD")
+    );
+}
+
+#[tokio::test]
+async fn setting_up_twice_changes_nothing() {
+    let server = NatsServer::start().await;
+    let bus = connect(&server).await;
+    let jetstream = Jetstream { max_bytes: Some(1 << 20), ..Jetstream::default() };
+    let first = setup(&bus, &jetstream, Existing::MustMatch).await.unwrap();
+    let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        first,
+        [
+            "created stream HOOKS",
+            "created consumer worker on HOOKS",
+            "created stream HOOKS_REPLAY",
+            "created consumer worker-replay on HOOKS_REPLAY",
+            "created stream HOOKS_DEAD",
+            "created stream HOOKS_REJECTED",
+        ]
+    );
+    for existing in [Existing::MustMatch, Existing::Update] {
+        assert_eq!(setup(&bus, &jetstream, existing).await.unwrap(), []);
+    }
+    check(&bus, &jetstream).await.unwrap();
+}
+
+#[tokio::test]
+async fn differing_stream_is_named() {
+    let server = NatsServer::start().await;
+    let (_, config) = expected(&Jetstream::default()).remove(0);
+    let config = stream::Config {
+        discard: stream::DiscardPolicy::Old,
+        max_age: Duration::from_secs(86_400),
+        ..config
+    };
+    raw(&server).await.create_stream(config).await.unwrap();
+    let bus = connect(&server).await;
+    let told =
+        |differences: Vec<bus::Difference>| differences.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let expected =
+        ["stream HOOKS: discard is old, expected new", "stream HOOKS: max_age is 1d, expected 30d"];
+    let Err(SetupError::Differs(differences)) = setup(&bus, &Jetstream::default(), Existing::MustMatch).await
+    else {
+        panic!("it differs")
+    };
+    assert_eq!(told(differences), expected);
+    let Err(CheckError::Differs(differences)) = check(&bus, &Jetstream::default()).await else {
+        panic!("it differs")
+    };
+    assert_eq!(told(differences), expected);
+    let changes = setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap();
+    assert_eq!(changes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["updated stream HOOKS"]);
+    check(&bus, &Jetstream::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_nats_does_not_let_change_is_a_sentence() {
+    let server = NatsServer::start().await;
+    let (_, config) = expected(&Jetstream::default()).remove(0);
+    let memory = stream::Config { storage: stream::StorageType::Memory, ..config };
+    raw(&server).await.create_stream(memory).await.unwrap();
+    let bus = connect(&server).await;
+    let error = setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap_err();
+    assert!(matches!(error, SetupError::Refused(_)), "{error:?}");
+    assert!(error.to_string().starts_with("NATS did not update stream HOOKS"), "{error}");
+}
+
+#[tokio::test]
+async fn differing_consumer_is_named_and_updated() {
+    let (server, bus) = set_up().await;
+    shorten_ack_wait(&server, Duration::from_secs(5)).await;
+    let error = check(&bus, &Jetstream::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), "consumer worker: ack_wait is 5s, expected 1m");
+    let changes = setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap();
+    assert_eq!(changes[0].to_string(), "updated consumer worker on HOOKS");
+    check(&bus, &Jetstream::default()).await.unwrap();
+}

@@ -1,0 +1,284 @@
+//! What the worker does when things go wrong: outside, inside, and with the rules.
+
+use std::time::Duration;
+
+use domain::journal::{Outcome, StepState};
+use sandbox::hotglue::ScheduleState;
+use sandbox::{Fault, webhook};
+use serde_json::json;
+use tests::stage::{API_KEY, ENV, FLOW, SLACK_TOKEN, Setting, Stage, WEBHOOK_SECRET};
+
+const SLACK_ONLY: &str = r#"
+[[rule]]
+name = "tell"
+about = "Every failure is told."
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} failed"
+"#;
+
+const SCHEDULES: &str = r#"
+[[rule]]
+name = "on"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "enable_schedule"
+[[rule]]
+name = "off"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "disable_schedule"
+of = "source"
+"#;
+
+const RUN_JOB: &str = r#"
+[[rule]]
+name = "run"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "run_job"
+tap = "{{ event.tap }}"
+name = "again-{{ event.job_id }}"
+"#;
+
+async fn with_rules(rules: &str) -> Stage {
+    Stage::with(Setting { rules: Some(rules.to_owned()), ..Setting::default() }).await
+}
+
+fn at(minute: u32, status: &str) -> String {
+    webhook::job(|job| {
+        job["status"] = json!(status);
+        job["last_updated"] = json!(format!("2024-10-07T08:{minute:02}:00+00:00"));
+    })
+}
+
+#[tokio::test]
+async fn trouble_that_passes_is_tried_again() {
+    let stage = with_rules(SCHEDULES).await;
+    let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");
+    for fault in [Fault::html_502(), Fault::too_many_requests(Some(1)), Fault::locked()] {
+        stage.hotglue.next(fault);
+    }
+    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert!(tenant.schedule(None).is_some_and(|s| s.is_on()));
+    assert_eq!(record.row.failures, 3);
+    assert_eq!(record.attempts.len(), 4);
+    assert!(record.attempts[1].why.as_deref().is_some_and(|why| why.contains("429")), "{:?}", record.attempts);
+}
+
+#[tokio::test]
+async fn what_fails_for_good_is_buried_with_the_reason_and_can_be_sent_back() {
+    let stage = with_rules(SCHEDULES).await;
+    let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");
+    stage.hotglue.next(Fault::lower_case_400("this tenant is archived"));
+
+    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    assert!(record.row.why.as_deref().is_some_and(|why| why.contains("this tenant is archived")), "{:?}", record.row);
+    assert_eq!(record.steps[0].state, StepState::Failed);
+
+    let (code, listed, errors) = stage.gluehook(&["--json", "dead", "list"]).await;
+    assert_eq!(code, 0, "{errors}");
+    assert!(listed.contains(&id) && listed.contains("this tenant is archived"), "{listed}");
+
+    let (code, _, errors) = stage.gluehook(&["dead", "retry", "--all", "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage.settled(&id, Outcome::Done).await;
+    assert!(tenant.schedule(None).is_some_and(|s| s.is_on()));
+    let (_, listed, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    assert!(!listed.contains(&id), "{listed}");
+}
+
+#[tokio::test]
+async fn trouble_that_does_not_pass_ends_in_the_dead_letters() {
+    let stage = with_rules(SLACK_ONLY).await;
+    stage.slack.every(1, Fault::text_500());
+    let id = stage.post(&at(1, "SYNC_FAILED")).await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    assert!(record.row.why.as_deref().is_some_and(|why| why.contains("5 attempts")), "{:?}", record.row.why);
+}
+
+#[tokio::test]
+async fn a_slack_message_whose_answer_was_lost_is_sent_once_more_at_most_and_says_so() {
+    let stage = with_rules(SLACK_ONLY).await;
+    stage.slack.next(Fault::CutAfter);
+    let id = stage.post(&at(1, "SYNC_FAILED")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.messages().len(), 2);
+    assert!(record.steps[0].perhaps_twice, "{:?}", record.steps);
+
+    stage.slack.every(1, Fault::CutAfter);
+    let id = stage.post(&at(2, "SYNC_FAILED")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(record.steps[0].state, StepState::Unknown, "{:?}", record.steps);
+    assert_eq!(stage.slack.messages().len(), 4);
+}
+
+#[tokio::test]
+async fn a_job_whose_answer_was_lost_is_not_started_again() {
+    let stage = with_rules(RUN_JOB).await;
+    let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");
+    stage.hotglue.next_on("POST", "/jobs", Fault::CutAfter);
+    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
+    stage.settled(&id, Outcome::Done).await;
+    assert_eq!(tenant.job_names(), ["again-tVN_B"]);
+}
+
+#[tokio::test]
+async fn an_older_event_never_undoes_a_newer_one() {
+    let stage = with_rules(SCHEDULES).await;
+    let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");
+    let newer = stage.post(&at(30, "SYNC_FAILED")).await;
+    stage.settled(&newer, Outcome::Done).await;
+    let older = stage.post(&at(10, "JOB_COMPLETED")).await;
+    let record = stage.settled(&older, Outcome::Done).await;
+    assert_eq!(record.steps[0].state, StepState::Superseded, "{:?}", record.steps);
+    assert_eq!(tenant.schedule(None).map(|s| s.state), Some(ScheduleState::Disabled));
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_it_acts_leaves_a_single_effect() {
+    let mut stage = with_rules(RUN_JOB).await;
+    let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");
+    stage.hotglue.next_on("POST", "/jobs", Fault::Delay(Duration::from_secs(20)));
+    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
+    assert!(stage.hotglue.until(Duration::from_secs(20), |hotglue| !hotglue.effects().is_empty()).await);
+    stage.worker().kill().await;
+
+    stage.start_worker().await;
+    let record = stage.until(&id, "be resumed", |record| record.steps.iter().any(|step| step.state == StepState::Claimed)).await;
+    assert_eq!(record.decisions.len(), 1, "the decision is resumed, not remade");
+    assert_eq!(tenant.job_names(), ["again-tVN_B"]);
+}
+
+#[tokio::test]
+async fn a_slow_tenant_does_not_hold_up_another() {
+    let stage = with_rules(SCHEDULES).await;
+    let other = stage.hotglue.tenant(ENV, FLOW, "2");
+    stage.hotglue.next_on("PUT", "/1414_1/", Fault::Delay(Duration::from_secs(25)));
+    stage.post(&at(1, "JOB_COMPLETED")).await;
+    let id = stage.post(&webhook::job(|job| job["tenant"] = json!("2"))).await;
+    stage.settled(&id, Outcome::Done).await;
+    assert!(other.schedule(None).is_some_and(|s| s.is_on()));
+}
+
+#[tokio::test]
+async fn a_changed_rulebook_is_taken_and_a_bad_one_keeps_the_old() {
+    let mut stage = with_rules(SLACK_ONLY).await;
+    let rules = stage.path("rules.toml");
+
+    std::fs::write(&rules, SLACK_ONLY.replace("event.tenant", "event.tennant")).expect("written");
+    let said = stage.worker().line("the old rules stay in force").await;
+    assert!(said.contains("event.tennant") && said.contains("event.tenant"), "{said}");
+    let id = stage.post(&at(1, "SYNC_FAILED")).await;
+    stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
+
+    std::fs::write(&rules, SLACK_ONLY.replace(" failed\"", " is down\"")).expect("written");
+    stage.worker().line("is in force").await;
+    let id = stage.post(&at(2, "SYNC_FAILED")).await;
+    let after = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.texts()[1], "1414_1 is down");
+    assert_ne!(after.row.rulebook, None);
+}
+
+#[tokio::test]
+async fn a_text_that_never_ends_buries_the_event_and_nothing_else() {
+    let endless = SLACK_ONLY.replace("{{ event.tenant }} failed", "{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}");
+    let stage = with_rules(&endless).await;
+    let id = stage.post(&at(1, "SYNC_FAILED")).await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    assert!(record.row.why.as_deref().is_some_and(|why| why.contains("`tell`")), "{:?}", record.row.why);
+    let fine = stage.post(&at(2, "SYNC_SUCCESS")).await;
+    stage.settled(&fine, Outcome::NoRule).await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_kept_and_buried() {
+    let stage = Stage::start().await;
+    let id = stage.post("this is not JSON").await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    assert!(record.row.why.as_deref().is_some_and(|why| why.contains("not JSON")), "{:?}", record.row);
+    assert_eq!(record.body, b"this is not JSON");
+}
+
+#[tokio::test]
+async fn odd_names_and_odd_texts_go_all_the_way() {
+    let stage = with_rules(SCHEDULES).await;
+    let long = "x".repeat(400);
+    for tenant in ["a.b *>", "../../admin", "a/b?c#d%20", "näme \u{1F600}", "_", long.as_str()] {
+        let double = stage.hotglue.tenant(ENV, FLOW, tenant);
+        let body = webhook::job(|job| {
+            job["tenant"] = json!(tenant);
+            job["job_name"] = json!("it's \"quoted\"\nand\t\u{1F984} \u{0000}");
+        });
+        let id = stage.post(&body).await;
+        stage.settled(&id, Outcome::Done).await;
+        assert!(double.schedule(None).is_some_and(|s| s.is_on()), "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn lone_surrogates_deep_nesting_and_bad_utf8_still_reach_the_rule() {
+    let stage = with_rules(SLACK_ONLY).await;
+    let deep = format!("{}1{}", "[".repeat(3_000), "]".repeat(3_000));
+    for body in [
+        r#"{"job_id":"a","status":"SYNC_FAILED","tenant":"lone\ud800"}"#.to_owned(),
+        format!(r#"{{"job_id":"b","status":"SYNC_FAILED","tenant":"deep","state":{deep}}}"#),
+    ] {
+        let id = stage.post(&body).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    assert_eq!(stage.slack.texts(), ["lone\u{FFFD} failed", "deep failed"]);
+}
+
+#[tokio::test]
+async fn no_secret_is_stored_logged_or_posted() {
+    let mut stage = Stage::start().await;
+    stage.hotglue.tenant(ENV, FLOW, "1414_1").with_config(json!({"importCredentials": {"password": "s3cret-of-a-tenant"}}));
+    let body = webhook::vary(&webhook::failed_job("login refused: refresh_token=s3cret-refresh-token"), |job| {
+        job["override_source_config"] = json!({"client_secret": "s3cret-override", "site": "s3cret-site"});
+    });
+    let id = stage.post(&body).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert!(record.body_redacted);
+    let linked = stage.post(&webhook::connection(|_| {})).await;
+    stage.until(&linked, "be settled", |record| record.row.outcome != Outcome::Open).await;
+    let (_, shown, errors) = stage.gluehook(&["events", "show", &id]).await;
+    stage.worker().stop().await;
+
+    let mut seen = vec![stage.slack.texts().join("\n"), stage.ingest.log(), stage.worker().log(), shown, errors];
+    for file in ["gluehook.db", "gluehook.db-wal"] {
+        seen.extend(std::fs::read(stage.path(file)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    for secret in ["s3cret-refresh", "s3cret-override", "s3cret-site", "s3cret-of-a-tenant", WEBHOOK_SECRET, API_KEY, SLACK_TOKEN] {
+        for place in &seen {
+            assert!(!place.contains(secret), "{secret} was seen");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_worker_on_one_sqlite_file_is_refused_and_pointed_to_postgres() {
+    let stage = Stage::start().await;
+    let (code, _, errors) = tests::program::run("gluehook-worker", &stage.worker_flags(), &tests::stage::secrets()).await;
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains("Postgres"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_hands_its_events_back_and_ends_well() {
+    let mut stage = with_rules(SCHEDULES).await;
+    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
+    stage.settled(&id, Outcome::Done).await;
+    assert!(stage.worker().stop().await.success());
+    let late = stage.post(&at(2, "JOB_COMPLETED")).await;
+    stage.start_worker().await;
+    stage.settled(&late, Outcome::Done).await;
+}

@@ -1,0 +1,146 @@
+//! A real nats-server of one's own.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+/// Longest wait for the server to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How often it is looked whether it is.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A nats-server on a free port with a store of its own; killed when dropped.
+#[derive(Debug)]
+pub struct NatsServer {
+    /// `nats://127.0.0.1:<port>`; stays the same over restarts.
+    pub url: String,
+    port: u16,
+    config: PathBuf,
+    process: Option<Child>,
+    // Removed after the process is gone.
+    home: TempDir,
+}
+
+impl NatsServer {
+    /// Starts a server with `JetStream`.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts a server with `JetStream` and more lines in its configuration file.
+    pub async fn start_with(more: &str) -> Self {
+        Self::start_in(|home| format!("jetstream {{ store_dir: {:?} }}\n{more}\n", home.join("store"))).await
+    }
+
+    /// Starts a server that has only core NATS.
+    pub async fn start_without_jetstream() -> Self {
+        Self::start_in(|_| String::new()).await
+    }
+
+    async fn start_in(config: impl FnOnce(&Path) -> String) -> Self {
+        let home = tempfile::Builder::new().prefix("gluehook-nats-").tempdir().expect("a directory is made");
+        let path = home.path().join("nats.conf");
+        fs::write(&path, config(home.path())).expect("the configuration is written");
+        let mut server = Self { url: String::new(), port: 0, config: path, process: None, home };
+        server.start_again().await;
+        server
+    }
+
+    /// Kills the server as a crash would; what it wrote stays.
+    pub async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await.expect("the server is killed");
+        }
+    }
+
+    /// Starts the server again after [`NatsServer::kill`], at the same address with the same store.
+    pub async fn start_again(&mut self) {
+        let output = self.home.path().join("output");
+        if let Err(error) = self.spawn(&output).await {
+            let said = fs::read_to_string(&output).unwrap_or_default();
+            panic!("{error:#}\nnats-server said:\n{said}");
+        }
+    }
+
+    /// Kills the server and starts it again.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        self.start_again().await;
+    }
+
+    async fn spawn(&mut self, output: &Path) -> Result<()> {
+        assert!(self.process.is_none(), "the server runs already");
+        let program = program()?;
+        // -1 lets the server choose.
+        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
+        let out = fs::File::create(output)?;
+        let mut process = Command::new(&program)
+            .args(["-a", "127.0.0.1", "-p", &port, "-c"])
+            .arg(&self.config)
+            .arg("--ports_file_dir")
+            .arg(self.home.path())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} could not be started", program.display()))?;
+        let file = {
+            let name = program.file_name().context("the program has a name")?.to_string_lossy();
+            let pid = process.id().context("the server ended at once")?;
+            self.home.path().join(format!("{name}_{pid}.ports"))
+        };
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            if let Some(status) = process.try_wait()? {
+                bail!("nats-server ended at once: {status}");
+            }
+            let port = fs::read_to_string(&file).ok().and_then(|text| port_in(&text));
+            if let Some(port) = port
+                && answers(port).await
+            {
+                self.port = port;
+                self.url = format!("nats://127.0.0.1:{port}");
+                self.process = Some(process);
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("nats-server was not ready within {READY_WITHIN:?}");
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Where nats-server is: what the caller of the tests found, else found or fetched here.
+#[expect(clippy::disallowed_methods, reason = "tests have no flags")]
+fn program() -> Result<PathBuf> {
+    let given = std::env::var("GLUEHOOK_TEST_NATS_SERVER").ok().map(PathBuf::from);
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/servers");
+    provision::nats_server(None, &cache, &mut |line| println!("{line}"))
+}
+
+/// `{"nats":["nats://127.0.0.1:35505"], …}`
+fn port_in(text: &str) -> Option<u16> {
+    let ports: serde_json::Value = serde_json::from_str(text).ok()?;
+    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+/// The server greets with its INFO.
+async fn answers(port: u16) -> bool {
+    let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return false };
+    let mut line = String::new();
+    matches!(BufReader::new(stream).read_line(&mut line).await, Ok(read) if read > 0 && line.starts_with("INFO"))
+}
