@@ -279,7 +279,7 @@ fn largest_body(bus: &Bus, config: Option<&Config>, checks: &mut Checks) {
     let most = bus.max_payload() as u64;
     for endpoint in config.into_iter().flat_map(|config| &config.endpoint) {
         if endpoint.max_body + HEADERS > most {
-            checks.bad(
+            checks.warning(
                 format!("endpoint {}", endpoint.name),
                 format!(
                     "takes bodies up to {} bytes, but nats-server takes messages up to {most}",

@@ -91,13 +91,7 @@ impl Plan {
     #[must_use]
     pub fn takes(&self) -> bool {
         self.verdicts.iter().any(|v| {
-            matches!(
-                v.verdict,
-                Verdict::Matched { .. }
-                    | Verdict::Shadow { .. }
-                    | Verdict::Broken { .. }
-                    | Verdict::Unchanged
-            )
+            matches!(v.verdict, Verdict::Matched { .. } | Verdict::Shadow { .. } | Verdict::Broken { .. })
         })
     }
 

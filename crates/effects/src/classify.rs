@@ -55,8 +55,8 @@ fn cause(error: &reqwest::Error) -> String {
     innermost.map_or_else(|| "the request is not valid".to_owned(), |error| excerpt(&error.to_string()))
 }
 
-/// An answer came that isn't a success.
-pub(crate) fn refused(answer: &Answer, who: &str, request: &str, write: bool) -> EffectError {
+/// An answer came that isn't a success. `uncertain`: trouble at the other side (5xx) may have come after the effect.
+pub(crate) fn refused(answer: &Answer, who: &str, request: &str, uncertain: bool) -> EffectError {
     let status = answer.status;
     let says = says(answer);
     let transient = |why: String, after, uncertain| EffectError::Transient { why, after, uncertain };
@@ -77,7 +77,7 @@ pub(crate) fn refused(answer: &Answer, who: &str, request: &str, write: bool) ->
             false,
         ),
         500.. => {
-            transient(format!("{who} is in trouble, {status} to {request}{says}"), answer.retry_after, write)
+            transient(format!("{who} is in trouble, {status} to {request}{says}"), answer.retry_after, uncertain)
         }
         _ => EffectError::permanent(format!("{who} refuses {request} with {status}{says}")),
     }

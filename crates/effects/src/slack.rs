@@ -120,7 +120,11 @@ fn verdict(answer: &Answer, request: &str) -> Result<(), EffectError> {
     let ok = json.as_ref().and_then(|body| body.get("ok")).and_then(Value::as_bool);
     let error = json.as_ref().and_then(|body| body.get("error")).and_then(Value::as_str);
     match (answer.status, ok, error) {
-        (408 | 429 | 300..=399 | 500.., _, _) => Err(classify::refused(answer, "Slack", request, true)),
+        // An answer that says "I failed" is believed, or an outage of Slack would swallow every message after one repeat;
+        // a gateway that gave up waiting knows nothing.
+        (408 | 429 | 300..=399 | 500.., _, _) => {
+            Err(classify::refused(answer, "Slack", request, answer.status == 504))
+        }
         (200..=299, Some(false), error) => Err(denied(error.unwrap_or("unknown_error"), answer.retry_after)),
         // A webhook's answer is the text `ok`; services that imitate it answer anything.
         (200..=299, _, _) if request == "POST incoming webhook" => Ok(()),
@@ -137,7 +141,7 @@ fn verdict(answer: &Answer, request: &str) -> Result<(), EffectError> {
             let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             match error.or(is_word.then_some(word.as_str())) {
                 Some(error) => Err(denied(error, answer.retry_after)),
-                None => Err(classify::refused(answer, "Slack", request, true)),
+                None => Err(classify::refused(answer, "Slack", request, false)),
             }
         }
     }

@@ -250,8 +250,12 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 
 /// A client for the tests of the doubles.
 #[cfg(test)]
-pub(crate) fn client() -> reqwest::Client {
-    // Fails when another test of this process was first, which is as good.
-    rustls::crypto::ring::default_provider().install_default().ok();
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a plain client")
+pub(crate) mod testing {
+    use std::time::Duration;
+
+    pub(crate) fn client() -> reqwest::Client {
+        // Fails when another test of this process was first, which is as good.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a plain client")
+    }
 }

@@ -168,7 +168,7 @@ async fn insert_one(connection: &mut SqliteConnection, row: &Row<'_>) -> Result<
     Ok(seen(entered.deliveries))
 }
 
-/// So many rows go in one statement: each statement is a way to SQLite's thread and back.
+/// So many rows go in one statement: each statement is a way to the database's thread and back.
 const TOGETHER: usize = 25;
 
 async fn insert_together(

@@ -156,6 +156,7 @@ async fn writer(path: &Path, busy: Duration) -> Result<SqlitePool, Trouble> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864")
+        // Pages; 64 MB too: a page that is written often goes into the database once.
         .pragma("wal_autocheckpoint", "16000")
         .optimize_on_close(true, 400);
     let pool = one_connection().connect_with(options).await?;

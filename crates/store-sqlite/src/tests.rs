@@ -43,6 +43,7 @@ async fn what_is_committed_outlives_a_power_cut() {
         ("foreign_keys", "1"),
         ("busy_timeout", "5000"),
         ("journal_size_limit", "67108864"),
+        ("wal_autocheckpoint", "16000"),
         ("cache_size", "-16000"),
         ("temp_store", "2"),
     ] {

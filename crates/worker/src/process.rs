@@ -107,12 +107,8 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
 
 fn quiet(verdict: &Verdict) -> bool {
     match verdict {
-        Verdict::Off | Verdict::OtherKind | Verdict::NotHeld { .. } => true,
-        Verdict::Unchanged
-        | Verdict::Silenced { .. }
-        | Verdict::Matched { .. }
-        | Verdict::Shadow { .. }
-        | Verdict::Broken { .. } => false,
+        Verdict::Off | Verdict::OtherKind | Verdict::NotHeld { .. } | Verdict::Unchanged => true,
+        Verdict::Silenced { .. } | Verdict::Matched { .. } | Verdict::Shadow { .. } | Verdict::Broken { .. } => false,
     }
 }
 

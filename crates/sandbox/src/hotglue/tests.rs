@@ -29,7 +29,7 @@ impl Lab {
 
     async fn of(hotglue: Hotglue) -> Self {
         let server = hotglue.start().await;
-        Self { tenant: hotglue.tenant(ENV, FLOW, "1414_1"), hotglue, server, client: http::client() }
+        Self { tenant: hotglue.tenant(ENV, FLOW, "1414_1"), hotglue, server, client: http::testing::client() }
     }
 
     fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {

@@ -10,7 +10,7 @@ async fn post(
     token: Option<&str>,
     body: &str,
 ) -> reqwest::Result<reqwest::Response> {
-    let mut request = http::client().post(format!("{}/{path}", server.url())).body(body.to_owned());
+    let mut request = http::testing::client().post(format!("{}/{path}", server.url())).body(body.to_owned());
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
@@ -36,7 +36,7 @@ async fn a_message_is_kept_and_answered_with_channel_and_ts() {
     assert_eq!(say(&server, &json!({"channel": "C0123456789", "text": "x"})).await["channel"], "C0123456789");
 
     let url = format!("{}/_sandbox/messages", server.url());
-    let page: Value = http::client().get(url).send().await.unwrap().json().await.unwrap();
+    let page: Value = http::testing::client().get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(page[0]["text"], "hi");
     assert_eq!(slack.calls().len(), 2);
 }
