@@ -58,10 +58,15 @@ async fn reference(url: String) {
     let client = async_nats::connect(url).await.expect("NATS");
     let jetstream = async_nats::jetstream::new(client);
     let counter = Arc::new(AtomicUsize::new(0));
-    let handler = |State((jetstream, counter)): State<(async_nats::jetstream::Context, Arc<AtomicUsize>)>, body: Bytes| async move {
+    let handler = |State((jetstream, counter)): State<(async_nats::jetstream::Context, Arc<AtomicUsize>)>,
+                   body: Bytes| async move {
         let mut headers = async_nats::HeaderMap::new();
-        headers.insert("Nats-Msg-Id", format!("reference-{}-{}", std::process::id(), counter.fetch_add(1, Ordering::Relaxed)));
-        let ack = jetstream.publish_with_headers("hooks.reference.job.X.t", headers, body).await.expect("sent");
+        headers.insert(
+            "Nats-Msg-Id",
+            format!("reference-{}-{}", std::process::id(), counter.fetch_add(1, Ordering::Relaxed)),
+        );
+        let ack =
+            jetstream.publish_with_headers("hooks.reference.job.X.t", headers, body).await.expect("sent");
         ack.await.expect("stored");
         "{\"id\":\"x\",\"duplicate\":false}"
     };
@@ -79,7 +84,8 @@ async fn door() {
         .kill_on_drop(true)
         .spawn()
         .expect("the reference starts");
-    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(reference.stdout.take().expect("piped")));
+    let mut lines =
+        tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(reference.stdout.take().expect("piped")));
     let reference_at = lines.next_line().await.expect("read").expect("an address");
     let ingest_at = stage.url().trim_start_matches("http://").to_owned();
 
@@ -94,7 +100,10 @@ async fn door() {
         }
     }
     let [ingest, plain] = rates.map(median);
-    println!("door      ingest {ingest:>9.0} 2xx/s   publish-only handler {plain:>9.0}/s   ratio {:.2}   ({CONNECTIONS} connections, {REQUESTS} distinct signed bodies, median of {ROUNDS} rounds)", ingest / plain);
+    println!(
+        "door      ingest {ingest:>9.0} 2xx/s   publish-only handler {plain:>9.0}/s   ratio {:.2}   ({CONNECTIONS} connections, {REQUESTS} distinct signed bodies, median of {ROUNDS} rounds)",
+        ingest / plain
+    );
     println!("memory    ingest after the load {} MiB", resident(&stage.ingest));
 }
 
@@ -134,7 +143,11 @@ async fn load(address: &str, requests: Arc<Vec<Vec<u8>>>) -> f64 {
                         assert!(read > 0, "the server closed the connection");
                         got += read;
                     }
-                    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..got]));
+                    assert!(
+                        answer.starts_with(b"HTTP/1.1 200"),
+                        "{}",
+                        String::from_utf8_lossy(&answer[..got])
+                    );
                 }
             })
         })
@@ -156,32 +169,46 @@ async fn drain() {
     let bus = Bus::connect(&bus::Args::for_url(stage.nats.url.as_str()), "bench").await.expect("NATS");
     bus::setup(&bus, &Jetstream::default(), bus::Existing::MustMatch).await.expect("streams");
 
-    fill(&bus, QUIET, |number| webhook::vary(webhook::JOB, |job| {
-        job["status"] = json!("SYNC_STARTED");
-        job["job_id"] = json!(number.to_string());
-    }))
+    fill(&bus, QUIET, |number| {
+        webhook::vary(webhook::JOB, |job| {
+            job["status"] = json!("SYNC_STARTED");
+            job["job_id"] = json!(number.to_string());
+        })
+    })
     .await;
     let begun = Instant::now();
     stage.start_worker().await;
     emptied(&bus).await;
-    println!("drain     {:>9.0} events/s on which no rule acts ({QUIET}, from start of the worker)", QUIET as f64 / begun.elapsed().as_secs_f64());
+    println!(
+        "drain     {:>9.0} events/s on which no rule acts ({QUIET}, from start of the worker)",
+        QUIET as f64 / begun.elapsed().as_secs_f64()
+    );
 
-    fill(&bus, ACTING, |number| webhook::vary(webhook::JOB, |job| {
-        job["status"] = json!("SYNC_FAILED");
-        job["error"] = json!("boom");
-        job["tenant"] = json!((number % 200).to_string());
-        job["job_id"] = json!(format!("acting-{number}"));
-    }))
+    fill(&bus, ACTING, |number| {
+        webhook::vary(webhook::JOB, |job| {
+            job["status"] = json!("SYNC_FAILED");
+            job["error"] = json!("boom");
+            job["tenant"] = json!((number % 200).to_string());
+            job["job_id"] = json!(format!("acting-{number}"));
+        })
+    })
     .await;
     let begun = Instant::now();
     emptied(&bus).await;
     let rate = ACTING as f64 / begun.elapsed().as_secs_f64();
-    println!("drain     {rate:>9.0} events/s that act: decision, ledger and one Slack call each ({ACTING}, 200 tenants; from the last publish)");
+    println!(
+        "drain     {rate:>9.0} events/s that act: decision, ledger and one Slack call each ({ACTING}, 200 tenants; from the last publish)"
+    );
     assert_eq!(stage.slack.messages().len(), ACTING, "every event acted once");
 
     let idle = Stage::start().await;
     let worker = idle.worker.as_ref().expect("started");
-    println!("memory    at rest: ingest {} MiB, worker {} MiB; worker after the drain {} MiB", resident(&idle.ingest), resident(worker), resident(stage.worker()));
+    println!(
+        "memory    at rest: ingest {} MiB, worker {} MiB; worker after the drain {} MiB",
+        resident(&idle.ingest),
+        resident(worker),
+        resident(stage.worker())
+    );
 }
 
 async fn fill(bus: &Bus, count: usize, body: impl Fn(usize) -> String) {
@@ -192,7 +219,14 @@ async fn fill(bus: &Bus, count: usize, body: impl Fn(usize) -> String) {
             let publisher = publisher.clone();
             async move {
                 let verified = verify(&Proof::None, &[], None, &body).expect("nothing to prove");
-                let envelope = Envelope::seal("hotglue", Source::Hotglue, verified, body.clone(), vec![], Timestamp::UNIX_EPOCH);
+                let envelope = Envelope::seal(
+                    "hotglue",
+                    Source::Hotglue,
+                    verified,
+                    body.clone(),
+                    vec![],
+                    Timestamp::UNIX_EPOCH,
+                );
                 publisher.publish(&envelope).await.expect("stored");
             }
         })
@@ -215,8 +249,9 @@ fn deciding() {
     let body = webhook::vary(webhook::JOB, |job| job["status"] = json!("SYNC_STARTED"));
     let body = Bytes::from(body);
     let verified = verify(&Proof::None, &[], None, &body).expect("nothing to prove");
-    let envelope = Envelope::seal("hotglue", Source::Hotglue, verified, body.clone(), vec![], Timestamp::UNIX_EPOCH);
-    let pointers: Vec<_> = domain::event::hotglue::DEFAULT_POINTERS.iter().map(ToString::to_string).collect();
+    let envelope =
+        Envelope::seal("hotglue", Source::Hotglue, verified, body.clone(), vec![], Timestamp::UNIX_EPOCH);
+    let pointers: Vec<_> = event::hotglue::DEFAULT_POINTERS.iter().map(ToString::to_string).collect();
     let event = event::read(&envelope, &pointers).expect("readable");
     let flow = FlowSettings::default();
     let case = Case {
@@ -230,7 +265,7 @@ fn deciding() {
     };
     let read = per_round(|| drop(black_box(event::read(&envelope, &pointers))));
     let decide = per_round(|| drop(black_box(rulebook.decide(&case))));
-    println!("deciding  {:.1} µs to decide an event on which nothing matches, {:.1} µs to read it", decide, read);
+    println!("deciding  {decide:.1} µs to decide an event on which nothing matches, {read:.1} µs to read it");
 }
 
 /// Median microseconds of one call.
@@ -257,4 +292,3 @@ fn resident(program: &Program) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
-

@@ -9,7 +9,7 @@ mod ingest_http;
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
-/// What the worker does when things go wrong: outside, inside, and with the rules.
-mod worker_flow;
 /// The house keeps its own rules.
 mod tidy;
+/// What the worker does when things go wrong: outside, inside, and with the rules.
+mod worker_flow;

@@ -18,7 +18,10 @@ async fn events_are_listed_searched_and_shown() {
     assert_eq!(code, 0, "{errors}");
     let rows: Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(rows.as_array().map(Vec::len), Some(1), "{listed}");
-    assert_eq!((&rows[0]["id"], &rows[0]["tenant"], &rows[0]["rules"]), (&json!(failed), &json!("1414_1"), &json!(["job-failed"])));
+    assert_eq!(
+        (&rows[0]["id"], &rows[0]["tenant"], &rows[0]["rules"]),
+        (&json!(failed), &json!("1414_1"), &json!(["job-failed"]))
+    );
 
     for narrow in [["--outcome", "no_rule"], ["--kind", "discover"], ["--status", "DISCOVER_SUCCESS"]] {
         let (_, listed, errors) = stage.gluehook(&["--json", "events", "list", narrow[0], narrow[1]]).await;
@@ -62,9 +65,14 @@ async fn replay_shows_its_plan_asks_and_then_acts_again_although_deduplicated() 
     assert_eq!(code, 2, "nobody is there to ask: {errors}");
     assert!(tenant.schedule(None).is_some_and(|s| !s.is_on()));
 
-    let (code, _, errors) = stage.gluehook(&["replay", "--tenant", "1414_1", "--status", "JOB_COMPLETED", "--yes"]).await;
+    let (code, _, errors) =
+        stage.gluehook(&["replay", "--tenant", "1414_1", "--status", "JOB_COMPLETED", "--yes"]).await;
     assert_eq!(code, 0, "{errors}");
-    let record = stage.until(&id, "have a second run", |record| record.decisions.len() == 2 && record.row.outcome == Outcome::Done).await;
+    let record = stage
+        .until(&id, "have a second run", |record| {
+            record.decisions.len() == 2 && record.row.outcome == Outcome::Done
+        })
+        .await;
     assert!(tenant.schedule(None).is_some_and(|s| s.is_on()), "{record:?}");
 }
 
@@ -74,7 +82,9 @@ async fn a_webhook_is_sent_by_hand() {
     let (code, said, errors) = stage.gluehook(&["send", "failed-job", "--url", stage.url()]).await;
     assert_eq!(code, 0, "{said}{errors}");
     assert!(said.contains("200"), "{said}");
-    assert!(stage.slack.until(std::time::Duration::from_secs(20), |slack| !slack.messages().is_empty()).await);
+    assert!(
+        stage.slack.until(std::time::Duration::from_secs(20), |slack| !slack.messages().is_empty()).await
+    );
 }
 
 #[tokio::test]
@@ -92,7 +102,11 @@ async fn doctor_finds_nothing_wrong_and_names_what_is() {
 async fn rules_are_checked_and_their_scenarios_run() {
     let stage = Stage::start().await;
     let rules = stage.path("bad.toml");
-    std::fs::write(&rules, "[[rule]]\nname = \"x\"\nwhen = [\"event.tennant\"]\n[[rule.do]]\naction = \"slak\"\n").expect("written");
+    std::fs::write(
+        &rules,
+        "[[rule]]\nname = \"x\"\nwhen = [\"event.tennant\"]\n[[rule.do]]\naction = \"slak\"\n",
+    )
+    .expect("written");
     let (code, said, errors) = stage.gluehook(&["rules", "check", rules.to_str().expect("UTF-8")]).await;
     let all = format!("{said}{errors}");
     assert_eq!(code, 1, "{all}");

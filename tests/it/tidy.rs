@@ -42,9 +42,11 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
 
 #[test]
 fn arrows_between_crates_are_those_that_are_allowed() {
-    let metadata: Value =
-        serde_json::from_str(&output(env!("CARGO"), &["metadata", "--no-deps", "--offline", "--format-version=1"]))
-            .expect("JSON");
+    let metadata: Value = serde_json::from_str(&output(
+        env!("CARGO"),
+        &["metadata", "--no-deps", "--offline", "--format-version=1"],
+    ))
+    .expect("JSON");
     let allowed: BTreeMap<_, _> = EDGES.iter().copied().collect();
     let packages: Vec<_> = metadata["packages"].as_array().expect("packages").iter().collect();
     let ours: BTreeSet<_> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
@@ -75,7 +77,10 @@ fn arrows_between_crates_are_those_that_are_allowed() {
 
 #[test]
 fn ingest_links_neither_a_database_nor_an_http_client() {
-    let tree = output(env!("CARGO"), &["tree", "--offline", "--locked", "--package=ingest", "--edges=normal", "--prefix=none"]);
+    let tree = output(
+        env!("CARGO"),
+        &["tree", "--offline", "--locked", "--package=ingest", "--edges=normal", "--prefix=none"],
+    );
     for banned in ["sqlx", "libsqlite3-sys", "reqwest"] {
         assert!(!tree.lines().any(|line| line.split(' ').next() == Some(banned)), "ingest links {banned}");
     }
@@ -94,8 +99,11 @@ fn the_root_shows_what_was_agreed() {
     let agreed: BTreeSet<_> =
         ["Cargo.lock", "Cargo.toml", "README.md", "crates", "deploy", "docker-compose.yml", "tests"].into();
     let tracked = output("git", &["ls-files"]);
-    let shown: BTreeSet<_> =
-        tracked.lines().filter_map(|path| path.split('/').next()).filter(|name| !name.starts_with('.')).collect();
+    let shown: BTreeSet<_> = tracked
+        .lines()
+        .filter_map(|path| path.split('/').next())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
     assert_eq!(shown, agreed);
 }
 

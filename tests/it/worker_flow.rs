@@ -69,7 +69,11 @@ async fn trouble_that_passes_is_tried_again() {
     assert!(tenant.schedule(None).is_some_and(|s| s.is_on()));
     assert_eq!(record.row.failures, 3);
     assert_eq!(record.attempts.len(), 4);
-    assert!(record.attempts[1].why.as_deref().is_some_and(|why| why.contains("429")), "{:?}", record.attempts);
+    assert!(
+        record.attempts[1].why.as_deref().is_some_and(|why| why.contains("429")),
+        "{:?}",
+        record.attempts
+    );
 }
 
 #[tokio::test]
@@ -80,7 +84,11 @@ async fn what_fails_for_good_is_buried_with_the_reason_and_can_be_sent_back() {
 
     let id = stage.post(&at(1, "JOB_COMPLETED")).await;
     let record = stage.settled(&id, Outcome::Dead).await;
-    assert!(record.row.why.as_deref().is_some_and(|why| why.contains("this tenant is archived")), "{:?}", record.row);
+    assert!(
+        record.row.why.as_deref().is_some_and(|why| why.contains("this tenant is archived")),
+        "{:?}",
+        record.row
+    );
     assert_eq!(record.steps[0].state, StepState::Failed);
 
     let (code, listed, errors) = stage.gluehook(&["--json", "dead", "list"]).await;
@@ -152,7 +160,9 @@ async fn a_worker_killed_while_it_acts_leaves_a_single_effect() {
     stage.worker().kill().await;
 
     stage.start_worker().await;
-    let record = stage.until(&id, "be resumed", |record| record.steps.iter().any(|step| step.state == StepState::Claimed)).await;
+    let record = stage
+        .until(&id, "be resumed", |record| record.steps.iter().any(|step| step.state == StepState::Claimed))
+        .await;
     assert_eq!(record.decisions.len(), 1, "the decision is resumed, not remade");
     assert_eq!(tenant.job_names(), ["again-tVN_B"]);
 }
@@ -190,13 +200,31 @@ async fn a_changed_rulebook_is_taken_and_a_bad_one_keeps_the_old() {
 
 #[tokio::test]
 async fn a_text_that_never_ends_buries_the_event_and_nothing_else() {
-    let endless = SLACK_ONLY.replace("{{ event.tenant }} failed", "{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}");
+    let endless = SLACK_ONLY.replace(
+        "{{ event.tenant }} failed",
+        "{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}",
+    );
     let stage = with_rules(&endless).await;
     let id = stage.post(&at(1, "SYNC_FAILED")).await;
     let record = stage.settled(&id, Outcome::Dead).await;
     assert!(record.row.why.as_deref().is_some_and(|why| why.contains("`tell`")), "{:?}", record.row.why);
     let fine = stage.post(&at(2, "SYNC_SUCCESS")).await;
     stage.settled(&fine, Outcome::NoRule).await;
+}
+
+#[tokio::test]
+async fn an_event_that_a_broken_rule_buried_is_decided_anew_when_it_is_sent_back() {
+    let broken = SLACK_ONLY.replace("{{ event.tenant }} failed", "{{ payload.nowhere.near }}");
+    let mut stage = with_rules(&broken).await;
+    let id = stage.post(&at(1, "SYNC_FAILED")).await;
+    stage.settled(&id, Outcome::Dead).await;
+
+    std::fs::write(stage.path("rules.toml"), SLACK_ONLY).expect("written");
+    stage.worker().line("is in force").await;
+    let (code, _, errors) = stage.gluehook(&["dead", "retry", &id, "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
 }
 
 #[tokio::test]
@@ -241,10 +269,15 @@ async fn lone_surrogates_deep_nesting_and_bad_utf8_still_reach_the_rule() {
 #[tokio::test]
 async fn no_secret_is_stored_logged_or_posted() {
     let mut stage = Stage::start().await;
-    stage.hotglue.tenant(ENV, FLOW, "1414_1").with_config(json!({"importCredentials": {"password": "s3cret-of-a-tenant"}}));
-    let body = webhook::vary(&webhook::failed_job("login refused: refresh_token=s3cret-refresh-token"), |job| {
-        job["override_source_config"] = json!({"client_secret": "s3cret-override", "site": "s3cret-site"});
-    });
+    stage
+        .hotglue
+        .tenant(ENV, FLOW, "1414_1")
+        .with_config(json!({"importCredentials": {"password": "s3cret-of-a-tenant"}}));
+    let body =
+        webhook::vary(&webhook::failed_job("login refused: refresh_token=s3cret-refresh-token"), |job| {
+            job["override_source_config"] =
+                json!({"client_secret": "s3cret-override", "site": "s3cret-site"});
+        });
     let id = stage.post(&body).await;
     let record = stage.settled(&id, Outcome::Done).await;
     assert!(record.body_redacted);
@@ -253,11 +286,22 @@ async fn no_secret_is_stored_logged_or_posted() {
     let (_, shown, errors) = stage.gluehook(&["events", "show", &id]).await;
     stage.worker().stop().await;
 
-    let mut seen = vec![stage.slack.texts().join("\n"), stage.ingest.log(), stage.worker().log(), shown, errors];
+    let mut seen =
+        vec![stage.slack.texts().join("\n"), stage.ingest.log(), stage.worker().log(), shown, errors];
     for file in ["gluehook.db", "gluehook.db-wal"] {
-        seen.extend(std::fs::read(stage.path(file)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()));
+        seen.extend(
+            std::fs::read(stage.path(file)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        );
     }
-    for secret in ["s3cret-refresh", "s3cret-override", "s3cret-site", "s3cret-of-a-tenant", WEBHOOK_SECRET, API_KEY, SLACK_TOKEN] {
+    for secret in [
+        "s3cret-refresh",
+        "s3cret-override",
+        "s3cret-site",
+        "s3cret-of-a-tenant",
+        WEBHOOK_SECRET,
+        API_KEY,
+        SLACK_TOKEN,
+    ] {
         for place in &seen {
             assert!(!place.contains(secret), "{secret} was seen");
         }
@@ -267,7 +311,8 @@ async fn no_secret_is_stored_logged_or_posted() {
 #[tokio::test]
 async fn a_second_worker_on_one_sqlite_file_is_refused_and_pointed_to_postgres() {
     let stage = Stage::start().await;
-    let (code, _, errors) = tests::program::run("gluehook-worker", &stage.worker_flags(), &tests::stage::secrets()).await;
+    let (code, _, errors) =
+        tests::program::run("gluehook-worker", &stage.worker_flags(), &tests::stage::secrets()).await;
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains("Postgres"), "{errors}");
 }

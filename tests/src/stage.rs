@@ -99,14 +99,16 @@ attempts = 5
         if let Some(rules) = &setting.rules {
             std::fs::write(dir.path().join("rules.toml"), rules).expect("written");
         }
-        let flags = flags(dir.path(), &nats, &["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--setup"]);
+        let flags =
+            flags(dir.path(), &nats, &["--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--setup"]);
         let ingest = Program::start("gluehook-ingest", &flags, &secrets());
         let line = ingest.line("listening on ").await;
         let address = |after: &str| {
             let rest = line.split(after).nth(1).expect("both addresses are told");
             rest.split([',', ';']).next().expect("an address").to_owned()
         };
-        let (url, admin) = (format!("http://{}", address("listening on ")), format!("http://{}", address("admin on ")));
+        let (url, admin) =
+            (format!("http://{}", address("listening on ")), format!("http://{}", address("admin on ")));
         let mut stage = Self {
             dir,
             nats,
@@ -151,7 +153,8 @@ attempts = 5
     #[must_use]
     pub fn worker_flags(&self) -> Vec<String> {
         let database = format!("--database-url={}", self.database_url());
-        let mut flags = flags(self.dir.path(), &self.nats, &[&database, "--admin-listen=127.0.0.1:0", "--setup"]);
+        let mut flags =
+            flags(self.dir.path(), &self.nats, &[&database, "--admin-listen=127.0.0.1:0", "--setup"]);
         if self.setting.rules.is_some() {
             flags.push(format!("--rules={}", self.path("rules.toml").display()));
         }
@@ -259,9 +262,13 @@ pub fn client() -> reqwest::Client {
 
 #[must_use]
 pub fn secrets() -> Vec<(String, String)> {
-    [("HOTGLUE_WEBHOOK_SECRET", WEBHOOK_SECRET), ("HOTGLUE_API_KEY", API_KEY), ("SLACK_BOT_TOKEN", SLACK_TOKEN)]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+    [
+        ("HOTGLUE_WEBHOOK_SECRET", WEBHOOK_SECRET),
+        ("HOTGLUE_API_KEY", API_KEY),
+        ("SLACK_BOT_TOKEN", SLACK_TOKEN),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
 }
 
 fn flags(dir: &Path, nats: &NatsServer, more: &[&str]) -> Vec<String> {

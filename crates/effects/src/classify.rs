@@ -76,9 +76,11 @@ pub(crate) fn refused(answer: &Answer, who: &str, request: &str, uncertain: bool
             Some(OPERATOR_PACE),
             false,
         ),
-        500.. => {
-            transient(format!("{who} is in trouble, {status} to {request}{says}"), answer.retry_after, uncertain)
-        }
+        500.. => transient(
+            format!("{who} is in trouble, {status} to {request}{says}"),
+            answer.retry_after,
+            uncertain,
+        ),
         _ => EffectError::permanent(format!("{who} refuses {request} with {status}{says}")),
     }
 }

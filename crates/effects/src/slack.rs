@@ -155,8 +155,8 @@ fn denied(error: &str, retry_after: Option<Duration>) -> EffectError {
         uncertain,
     };
     let what_to_do = match error.as_str() {
-        "ratelimited" | "rate_limited" => return transient(false),
-        "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "rollup_error" => {
+        "ratelimited" | "rate_limited" | "service_unavailable" => return transient(false),
+        "fatal_error" | "internal_error" | "request_timeout" | "rollup_error" => {
             return transient(true);
         }
         "channel_not_found" => {
@@ -210,12 +210,13 @@ mod tests {
         for never in ["missing_scope", "is_archived", "msg_too_long", "no_text", "something_new"] {
             assert_eq!(no(never), "never", "{never}");
         }
-        for uncertain in ["fatal_error", "internal_error", "service_unavailable", "request_timeout"] {
+        for uncertain in ["fatal_error", "internal_error", "request_timeout"] {
             assert_eq!(no(uncertain), "uncertain", "{uncertain}");
         }
         assert_eq!(no("ratelimited"), "again");
         assert_eq!(class(429, r#"{"ok":false,"error":"ratelimited"}"#), "again");
-        assert_eq!(class(503, "<html>"), "uncertain");
+        assert_eq!(class(503, "<html>"), "again", "an outage swallows no message");
+        assert_eq!(class(504, "<html>"), "uncertain");
         assert_eq!(class(404, "no_service"), "never");
         assert_eq!(class(410, "channel_is_archived"), "never");
         assert_eq!(class(404, "<html>"), "never");

@@ -256,6 +256,10 @@ pub(crate) mod testing {
     pub(crate) fn client() -> reqwest::Client {
         // Fails when another test of this process was first, which is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
-        reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a plain client")
+        reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .expect("a plain client")
     }
 }

@@ -91,6 +91,20 @@ pub(crate) async fn record(
     Ok(decision.clone())
 }
 
+/// Takes a decision back, for one that could not be carried out. Its steps stay in the ledger: the next decision finds
+/// those that are done, because a step's key is its meaning.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    event: &EventId,
+    run: &str,
+) -> Result<(), Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    sqlx::query!("DELETE FROM decisions WHERE event = ?1 AND run = ?2", event, run)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// False when there is one already.
 async fn insert(connection: &mut SqliteConnection, decision: &Decision) -> Result<bool, Trouble> {
     let (event, run, rulebook) = (decision.event.as_str(), text(&decision.run), text(&decision.rulebook));

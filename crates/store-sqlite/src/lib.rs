@@ -138,6 +138,10 @@ impl SqliteStore {
         write!(self, |transaction| decisions::record(transaction, verdicts))
     }
 
+    pub async fn forget_decision(&self, event: &EventId, run: &str) -> Result<(), StoreError> {
+        write!(self, |transaction| decisions::forget(transaction, event, run))
+    }
+
     pub async fn last_value(&self, rule: &str, scope: &str) -> Result<Option<String>, StoreError> {
         read!(self, |connection| decisions::last_value(connection, rule, scope))
     }

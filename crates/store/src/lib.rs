@@ -158,6 +158,14 @@ impl Store {
         }
     }
 
+    /// Takes a decision back that could not be carried out, so that the event is decided anew. What its steps did stays
+    /// in the ledger.
+    pub async fn forget_decision(&self, event: &EventId, run: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.forget_decision(event, run).await,
+        }
+    }
+
     /// How often the event was delivered to a worker without any attempt at it having ended: the worker died, or is at it.
     pub async fn unfinished(&self, event: &EventId) -> Result<u32, StoreError> {
         match self {

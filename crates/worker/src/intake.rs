@@ -8,6 +8,7 @@ use domain::facts::Facts;
 use domain::journal::{Arrival, Outcome, Quiet};
 use domain::plan::LIVE;
 use domain::rulebook::{Case, Rulebook};
+use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,9 @@ impl Intake {
                 Way::Lane(arrival, delivery) => self.act(*arrival, delivery).await,
                 Way::Unreadable(arrival, delivery, why) => {
                     let deps = self.deps.clone();
-                    self.lanes.push(String::new(), async move { bury_unreadable(&deps, *arrival, delivery, why).await });
+                    self.lanes.push(String::new(), async move {
+                        bury_unreadable(&deps, *arrival, delivery, why).await
+                    });
                 }
                 Way::Alien(delivery, why) => {
                     tracing::error!(why, "a message in the stream was not written by ingest");
@@ -105,8 +108,12 @@ impl Intake {
     async fn act(&self, arrival: Arrival, delivery: Delivery) {
         let key = format!("{}\0{}", arrival.event.env_id, arrival.event.tenant);
         if !self.lanes.has_room(&key) {
-            settle(&self.deps, delivery, End::Again { after: TENANT_BUSY, why: "its tenant has many events waiting".to_owned() })
-                .await;
+            settle(
+                &self.deps,
+                delivery,
+                End::Again { after: TENANT_BUSY, why: "its tenant has many events waiting".to_owned() },
+            )
+            .await;
             return;
         }
         let (deps, stop) = (self.deps.clone(), self.stop.clone());
@@ -115,8 +122,10 @@ impl Intake {
                 End::Again { after: HANDED_BACK, why: "the worker is stopping".to_owned() }
             } else {
                 let _alive = delivery.keep_alive();
-                let (run, resume) = delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
-                act(&deps, &arrival, run, delivery.replay().is_some(), resume && delivery.attempt() == 1).await
+                let (run, resume) =
+                    delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
+                act(&deps, &arrival, run, delivery.replay().is_some(), resume && delivery.attempt() == 1)
+                    .await
             };
             settle(&deps, delivery, end).await;
         });
@@ -159,13 +168,22 @@ fn arrival(delivery: &Delivery, envelope: &domain::envelope::Envelope, event: Ev
 }
 
 async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, resume: bool) -> End {
-    if resume {
-        // A dead letter that a person sent back: what failed for good is tried once more, what is done stays done.
-        if let Err(error) = deps.store.reopen(&arrival.event.id, run, deps.clock.now()).await {
-            return process::store_trouble(deps, error);
-        }
+    if resume && let Err(error) = reopen(deps, arrival, run).await {
+        return process::store_trouble(deps, &error);
     }
     process::process(deps, arrival, run, replayed && run != LIVE).await
+}
+
+/// A dead letter that a person sent back: what failed for good is tried once more, what is done stays done, and a
+/// decision that could not be carried out is made anew, by the rules as they are now.
+async fn reopen(deps: &Deps, arrival: &Arrival, run: &str) -> Result<(), StoreError> {
+    let event = &arrival.event.id;
+    deps.store.reopen(event, run, deps.clock.now()).await?;
+    let decision = deps.store.decision(event, run).await?;
+    if decision.is_some_and(|decision| decision.broken().is_some()) {
+        deps.store.forget_decision(event, run).await?;
+    }
+    Ok(())
 }
 
 async fn bury_unreadable(deps: &Deps, arrival: Arrival, delivery: Delivery, why: String) {
@@ -177,7 +195,7 @@ async fn bury_unreadable(deps: &Deps, arrival: Arrival, delivery: Delivery, why:
     };
     let end = match recorded.await {
         Ok(attempts) => End::Bury { why, attempts, since: None },
-        Err(error) => process::store_trouble(deps, error),
+        Err(error) => process::store_trouble(deps, &error),
     };
     settle(deps, delivery, end).await;
 }

@@ -28,7 +28,11 @@ impl std::fmt::Debug for Lanes {
 
 impl Lanes {
     pub(crate) fn new(concurrency: usize) -> Self {
-        Self { waiting: Arc::default(), slots: Arc::new(Semaphore::new(concurrency)), tasks: TaskTracker::new() }
+        Self {
+            waiting: Arc::default(),
+            slots: Arc::new(Semaphore::new(concurrency)),
+            tasks: TaskTracker::new(),
+        }
     }
 
     /// Is there room for another event of this tenant?

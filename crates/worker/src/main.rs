@@ -10,7 +10,7 @@ use worker::run::{Misconfigured, run};
 async fn main() -> ExitCode {
     let args = Args::parse();
     args.service.init_telemetry();
-    match run(args).await {
+    match Box::pin(run(args)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Bare, without a log prefix: this is what a person at the terminal reads.

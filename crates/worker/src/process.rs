@@ -25,9 +25,16 @@ const MAX_CRASHES: u32 = 10;
 #[derive(Debug)]
 pub(crate) enum End {
     Done(Outcome),
-    Again { after: Duration, why: String },
+    Again {
+        after: Duration,
+        why: String,
+    },
     /// `since`: when it first failed.
-    Bury { why: String, attempts: u32, since: Option<Timestamp> },
+    Bury {
+        why: String,
+        attempts: u32,
+        since: Option<Timestamp>,
+    },
 }
 
 /// Why an attempt did not reach its end.
@@ -55,7 +62,9 @@ struct Reached {
 pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> End {
     let started = std::time::Instant::now();
     let end = match attempt(deps, arrival, run, replayed).await {
-        Ok(reached) => record(deps, &arrival.event, run, reached.outcome, None).await.map(|_| End::Done(reached.outcome)),
+        Ok(reached) => {
+            record(deps, &arrival.event, run, reached.outcome, None).await.map(|_| End::Done(reached.outcome))
+        }
         Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
         Err(Stop::Store(error)) => Err(error),
@@ -63,19 +72,22 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
     deps.metrics.process_took(started.elapsed());
     match end {
         Ok(end) => end,
-        Err(error) => store_trouble(deps, error),
+        Err(error) => store_trouble(deps, &error),
     }
 }
 
 /// The event log is away or refuses: the event waits in the queue, and readiness tells people.
-pub(crate) fn store_trouble(deps: &Deps, error: StoreError) -> End {
-    let why = error.to_string();
-    deps.readiness.set("event-log", Err(why.clone()));
-    let after = match error {
+pub(crate) fn store_trouble(deps: &Deps, error: &StoreError) -> End {
+    End::Again { after: store_pause(deps, error), why: error.to_string() }
+}
+
+/// Tells readiness what is wrong with the event log; how long to leave it alone.
+pub(crate) fn store_pause(deps: &Deps, error: &StoreError) -> Duration {
+    deps.readiness.set("event-log", Err(error.to_string()));
+    match error {
         StoreError::Unavailable(_) => Duration::from_secs(2),
         StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Bug(_) => Duration::from_secs(30),
-    };
-    End::Again { after, why }
+    }
 }
 
 async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> Result<Reached, Stop> {
@@ -108,7 +120,10 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
 fn quiet(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Off | Verdict::OtherKind | Verdict::NotHeld { .. } | Verdict::Unchanged => true,
-        Verdict::Silenced { .. } | Verdict::Matched { .. } | Verdict::Shadow { .. } | Verdict::Broken { .. } => false,
+        Verdict::Silenced { .. }
+        | Verdict::Matched { .. }
+        | Verdict::Shadow { .. }
+        | Verdict::Broken { .. } => false,
     }
 }
 
@@ -168,7 +183,9 @@ async fn write_down(
     for verdict in &plan.verdicts {
         match &verdict.verdict {
             Verdict::Matched { .. } | Verdict::Shadow { .. } => deps.metrics.rule_matched(&verdict.rule),
-            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => deps.metrics.rule_error(&verdict.rule),
+            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => {
+                deps.metrics.rule_error(&verdict.rule)
+            }
             Verdict::Off
             | Verdict::OtherKind
             | Verdict::NotHeld { why: None, .. }

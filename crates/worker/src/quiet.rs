@@ -1,7 +1,5 @@
 //! The fast path: events on which no rule acts are written many to a transaction, and acknowledged after the commit.
 
-use std::time::Duration;
-
 use bus::Delivery;
 use domain::journal::{Outcome, Quiet};
 use tokio::sync::mpsc;
@@ -34,10 +32,7 @@ pub(crate) async fn write(deps: Shared, mut batches: mpsc::Receiver<Batch>) {
             }
             Err(error) => {
                 tracing::warn!(%error, events = quiets.len(), "the event log can't be written; the events wait in the queue");
-                let after = match process::store_trouble(&deps, error) {
-                    process::End::Again { after, .. } => after,
-                    process::End::Done(_) | process::End::Bury { .. } => Duration::from_secs(2),
-                };
+                let after = process::store_pause(&deps, &error);
                 for delivery in deliveries {
                     if let Err(error) = delivery.again_in(after).await {
                         tracing::debug!(%error, "the queue will deliver the event again by itself");

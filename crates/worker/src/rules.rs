@@ -40,12 +40,14 @@ impl Rules {
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file).map_err(|error| format!("the rulebook {} can't be read: {error}", file.display()))
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("the rulebook {} can't be read: {error}", file.display()))
 }
 
 fn parse(file: &Path, text: &str) -> Result<Rulebook, String> {
     Rulebook::parse(text).map_err(|complaints| {
-        let said: Vec<_> = complaints.iter().map(|complaint| format!("{}: {complaint}", file.display())).collect();
+        let said: Vec<_> =
+            complaints.iter().map(|complaint| format!("{}: {complaint}", file.display())).collect();
         said.join("\n")
     })
 }
@@ -66,7 +68,9 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
         match text.and_then(|text| parse(file, &text)) {
             Ok(rulebook) => {
                 let version = rulebook.version().to_owned();
-                if let Err(error) = deps.store.rulebook_seen(&version, rulebook.text(), deps.clock.now()).await {
+                if let Err(error) =
+                    deps.store.rulebook_seen(&version, rulebook.text(), deps.clock.now()).await
+                {
                     tracing::warn!(%error, "the new rulebook waits until it can be written to the event log");
                     continue;
                 }

@@ -95,8 +95,7 @@ pub async fn run(args: Args) -> Result<()> {
     if config.slack.is_none() {
         readiness.warn("gluehook.toml has no [slack]: rules that post to Slack will fail");
     }
-    let deps =
-        Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, worker });
+    let deps = Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, worker });
     work(&deps, &bus, live, replays, usize::from(args.concurrency), &shutdown, &tasks).await;
     bus.drain().await;
     deps.store.close().await;
@@ -178,10 +177,14 @@ async fn connect(args: &Args, readiness: &Readiness, shutdown: &Shutdown) -> Res
 
 fn load(path: &Path) -> Result<Config> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Misconfigured(format!("the configuration {} can't be read: {error}; name it with --config", path.display()))
+        Misconfigured(format!(
+            "the configuration {} can't be read: {error}; name it with --config",
+            path.display()
+        ))
     })?;
     Config::parse(&text).map_err(|complaints| {
-        let said: Vec<_> = complaints.iter().map(|complaint| format!("{}: {complaint}", path.display())).collect();
+        let said: Vec<_> =
+            complaints.iter().map(|complaint| format!("{}: {complaint}", path.display())).collect();
         Misconfigured(said.join("\n")).into()
     })
 }

@@ -97,7 +97,11 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
     let begun = match deps.store.claim(&step.key, &deps.worker, now, LEASE).await? {
         Claim::Mine { begun } => begun,
         Claim::Settled(StepState::Failed | StepState::Skipped) => {
-            return Ok(Went::Failed(format!("step {} of rule `{}` had failed", step.action.word(), step.rule)));
+            return Ok(Went::Failed(format!(
+                "step {} of rule `{}` had failed",
+                step.action.word(),
+                step.rule
+            )));
         }
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Busy { until } => {
@@ -110,13 +114,16 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
         return settle(deps, step, StepEnd::Superseded { why }).await;
     }
     if begun > 1 && !step.action.repeatable() {
-        let why = "it was sent twice and no answer came back: it may have arrived once, twice or not at all".to_owned();
+        let why = "it was sent twice and no answer came back: it may have arrived once, twice or not at all"
+            .to_owned();
         return settle(deps, step, StepEnd::Unknown { why }).await;
     }
     let end = match deps.world.perform(&step.action).await {
         Ok(receipt) => done(step, begun, receipt),
         Err(EffectError::Permanent { why }) => StepEnd::Failed { why },
-        Err(EffectError::Transient { why, uncertain, .. }) if uncertain && begun > 0 && !step.action.repeatable() => {
+        Err(EffectError::Transient { why, uncertain, .. })
+            if uncertain && begun > 0 && !step.action.repeatable() =>
+        {
             StepEnd::Unknown { why }
         }
         Err(EffectError::Transient { why, after, uncertain }) => {
@@ -125,7 +132,9 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
             return Ok(Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), after));
         }
     };
-    if let (Some(scope), StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. }) = (schedule_scope(&step.action), &end) {
+    if let (Some(scope), StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. }) =
+        (schedule_scope(&step.action), &end)
+    {
         deps.store.mark_applied(&scope, event.occurred_at, &event.id).await?;
     }
     settle(deps, step, end).await
@@ -153,14 +162,20 @@ async fn settle(deps: &Deps, step: &Step, end: StepEnd) -> Result<Went, StoreErr
         StepEnd::Unknown { .. } => (StepState::Unknown, Went::Settled),
         StepEnd::Superseded { .. } => (StepState::Superseded, Went::Settled),
         StepEnd::Skipped { .. } => (StepState::Skipped, Went::Settled),
-        StepEnd::Failed { why } => (
-            StepState::Failed,
-            Went::Failed(format!("rule `{}`, {}: {why}", step.rule, step.action.word())),
-        ),
+        StepEnd::Failed { why } => {
+            (StepState::Failed, Went::Failed(format!("rule `{}`, {}: {why}", step.rule, step.action.word())))
+        }
     };
     match &end {
         StepEnd::Failed { why } | StepEnd::Unknown { why } => {
-            tracing::warn!(rule = step.rule, action = step.action.word(), step = step.key.as_str(), ?why, "step {}", state.as_str());
+            tracing::warn!(
+                rule = step.rule,
+                action = step.action.word(),
+                step = step.key.as_str(),
+                ?why,
+                "step {}",
+                state.as_str()
+            );
         }
         _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
     }

@@ -28,7 +28,8 @@ async fn a_message_goes_to_its_channel_or_the_configured_one() {
 #[tokio::test]
 async fn a_post_whose_answer_was_lost_is_uncertain() {
     let stage = Stage::new().await;
-    for fault in [Fault::CutAfter, Fault::CutBefore, Fault::text_500(), Fault::slack_error("fatal_error")] {
+    for fault in [Fault::CutAfter, Fault::CutBefore, Fault::gateway_504(), Fault::slack_error("fatal_error")]
+    {
         stage.slack.next(fault.clone());
         let result = stage.world.perform(&message("x")).await;
         assert!(is_transient(&result, true), "{fault:?}: {result:?}");
