@@ -115,3 +115,16 @@ async fn rules_are_checked_and_their_scenarios_run() {
     let (code, said, errors) = stage.gluehook(&["rules", "test", scenarios]).await;
     assert_eq!(code, 0, "{said}{errors}");
 }
+
+#[tokio::test]
+async fn the_demo_tells_its_story_and_counts_nothing_lost() {
+    let server = tests::nats::program().unwrap();
+    let flags = ["demo".to_owned(), format!("--nats-server={}", server.display())];
+    let (code, story, errors) = tests::program::run("gluehook", &flags, &[]).await;
+    assert_eq!(code, 0, "{story}{errors}");
+    for part in
+        ["first-sync-done", "target optiply linked", "exact-unauthorized", "DISABLED", "lost 0, repeated 0"]
+    {
+        assert!(story.contains(part), "{part} is missing:\n{story}");
+    }
+}

@@ -146,3 +146,107 @@ fn the_metrics_of_the_readme_are_those_of_the_code() {
     let known: BTreeSet<_> = service::metrics::METRICS.iter().map(|metric| metric.name.to_owned()).collect();
     assert_eq!(told, known);
 }
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).expect("README.md")
+}
+
+/// The keys that a table of gluehook.toml knows, as its complaint about an unknown one lists them.
+fn keys(before: &str) -> BTreeSet<String> {
+    let complaints = domain::config::Config::parse(&format!("{before}\nzzzzzzzzzzzzzzzzzzzz = 1\n"))
+        .expect_err("an unknown key");
+    let said = complaints[0].to_string();
+    let known = said.split("known here: ").nth(1).unwrap_or_else(|| panic!("{said}"));
+    known.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn the_configuration_of_the_readme_is_that_of_the_code() {
+    let told: BTreeSet<_> = readme()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `["))
+        .filter_map(|rest| rest.split('`').next())
+        .map(|key| format!("[{key}"))
+        .collect();
+    let tables = [
+        "[[endpoint]]",
+        "[[hotglue.environment]]",
+        "[[hotglue.flow]]",
+        "[hotglue]",
+        "[slack]",
+        "[jetstream]",
+        "[retry]",
+        "[event_log]",
+    ];
+    let known: BTreeSet<_> = tables
+        .iter()
+        .flat_map(|table| keys(table).into_iter().map(move |key| format!("{table} {key}")))
+        .filter(|key| {
+            !["[hotglue] environment", "[hotglue] flow", "[hotglue] defaults"].contains(&key.as_str())
+        })
+        .collect();
+    assert_eq!(told, known);
+}
+
+/// Long flags that a program's help names.
+async fn flags(program: &str) -> BTreeSet<String> {
+    let (code, help, errors) = tests::program::run(program, &["--help".to_owned()], &[]).await;
+    assert_eq!(code, 0, "{errors}");
+    let flags = help.lines().filter_map(|line| line.trim().split("--").nth(1));
+    let names = flags.filter_map(|rest| rest.split([' ', '\u{1b}']).next()).map(|name| format!("--{name}"));
+    names.filter(|name| !["--help", "--version"].contains(&name.as_str())).collect()
+}
+
+#[tokio::test]
+async fn the_flags_of_the_readme_are_those_of_the_programs() {
+    let readme = readme();
+    for (program, word) in
+        [("gluehook-ingest", "ingest"), ("gluehook-worker", "worker"), ("gluehook", "gluehook")]
+    {
+        let told: BTreeSet<_> = readme
+            .lines()
+            .filter(|line| line.starts_with("| `--"))
+            .filter(|line| line.split('|').nth(2).is_some_and(|of| of.trim() == "all" || of.contains(word)))
+            .filter_map(|line| line.split('`').nth(1))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(told, flags(program).await, "{program}");
+    }
+}
+
+/// Names of the commands that a help lists.
+async fn commands(of: &[&str]) -> BTreeSet<String> {
+    let mut args: Vec<_> = of.iter().map(ToString::to_string).collect();
+    args.push("--help".to_owned());
+    let (_, help, _) = tests::program::run("gluehook", &args, &[]).await;
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    listed
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn the_commands_of_the_readme_are_those_of_the_program() {
+    let told: BTreeSet<_> = readme()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `gluehook "))
+        .filter_map(|rest| rest.split('`').next())
+        .map(|command| {
+            let words = command.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let mut known = BTreeSet::new();
+    for command in commands(&[]).await {
+        let below = commands(&[&command]).await;
+        if below.is_empty() {
+            known.insert(command);
+        } else {
+            known.extend(below.into_iter().map(|second| format!("{command} {second}")));
+        }
+    }
+    assert_eq!(told, known);
+}

@@ -122,8 +122,11 @@ impl NatsServer {
 }
 
 /// Where nats-server is: what the caller of the tests found, else found or fetched here.
+///
+/// # Errors
+/// It can be neither found nor fetched.
 #[expect(clippy::disallowed_methods, reason = "tests have no flags")]
-fn program() -> Result<PathBuf> {
+pub fn program() -> Result<PathBuf> {
     let given = std::env::var("GLUEHOOK_TEST_NATS_SERVER").ok().map(PathBuf::from);
     if let Some(given) = given {
         return Ok(given);

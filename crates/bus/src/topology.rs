@@ -14,8 +14,9 @@ use crate::publisher::missing;
 
 mod compare;
 
-/// How long a worker may stay silent about a delivery before it is given to another.
-const ACK_WAIT: Duration = Duration::from_secs(60);
+/// How long a worker may stay silent about a delivery before it is given to another: what a killed worker had in hand
+/// waits so long.
+const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
 /// once, so that waiting ones don't hold up the rest.
 const MAX_ACK_PENDING: i64 = 2_000;

@@ -21,8 +21,6 @@ use crate::{Common, Misused, output};
 
 /// Where our own nats-server listens unless told otherwise; also the default of `--nats-url`.
 const NATS_URL: &str = "nats://127.0.0.1:4222";
-/// The default of `--database-url`.
-const DATABASE_URL: &str = "sqlite://gluehook.db";
 /// Longest wait for a process to be ready: a big stream takes nats-server a while to open.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than ingest and worker take to finish what they have in hand.
@@ -31,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(35);
 /// `gluehook up`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where streams, event log and a fetched nats-server are kept
+    /// Where streams and a fetched nats-server are kept
     #[arg(long, env = "GLUEHOOK_DATA", value_name = "DIR", default_value = "gluehook-data")]
     data: PathBuf,
 
@@ -88,11 +86,7 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     if own_nats {
         start_nats(args, processes).await?;
     }
-    let database = if common.store.database_url == DATABASE_URL {
-        format!("sqlite://{}", args.data.join("gluehook.db").display())
-    } else {
-        common.store.database_url.clone()
-    };
+    let database = common.store.database_url.clone();
     let http = local_http()?;
 
     let admin = args.worker_admin_listen;
@@ -228,13 +222,10 @@ fn summary(common: &Common, args: &Args, config: &Config, own_nats: bool, databa
     )?;
     let streams = if own_nats { format!(", streams in {}/nats", args.data.display()) } else { String::new() };
     line("NATS", format!("{}{streams}", common.bus.nats_url))?;
-    if database.starts_with("sqlite:") {
-        line("event log", database.to_owned())?;
-        line("to look", format!("gluehook events list --database-url {database}"))?;
-    } else {
-        line("event log", "as --database-url says".to_owned())?;
-        line("to look", "gluehook events list".to_owned())?;
-    }
+    // A URL may hold a password; that of SQLite is a path.
+    let shown = if database.starts_with("sqlite:") { database } else { "as --database-url says" };
+    line("event log", shown.to_owned())?;
+    line("to look", "gluehook events tail".to_owned())?;
     line("to try", "gluehook send job".to_owned())?;
     Ok(())
 }
@@ -258,12 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_of_flags_are_those_this_compares_with() {
+    fn the_default_of_nats_url_is_the_one_this_compares_with() {
         use clap::CommandFactory as _;
         let command = crate::Cli::command();
-        for (name, expected) in [("nats_url", NATS_URL), ("database_url", DATABASE_URL)] {
-            let arg = command.get_arguments().find(|arg| arg.get_id() == name).unwrap();
-            assert_eq!(arg.get_default_values(), [expected], "{name}");
-        }
+        let arg = command.get_arguments().find(|arg| arg.get_id() == "nats_url").unwrap();
+        assert_eq!(arg.get_default_values(), [NATS_URL]);
     }
 }

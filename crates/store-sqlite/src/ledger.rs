@@ -90,6 +90,12 @@ impl Ending {
     }
 }
 
+/// Ends every lease: a claim of a worker that is known to be dead can be taken over at once.
+pub(crate) async fn end_leases(connection: &mut SqliteConnection) -> Result<(), Trouble> {
+    sqlx::query!("UPDATE steps SET lease_until = 0 WHERE state = 'claimed'").execute(connection).await?;
+    Ok(())
+}
+
 /// What is settled stays as it was settled first: who was late (its lease ended, another took over) changes nothing.
 pub(crate) async fn settle(
     connection: &mut SqliteConnection,

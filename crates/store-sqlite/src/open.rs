@@ -14,7 +14,7 @@ use sqlx::sqlite::{
 };
 
 use crate::error::{StoreError, Trouble, newer};
-use crate::{Access, SqliteStore};
+use crate::{Access, SqliteStore, ledger};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -109,6 +109,8 @@ async fn for_worker(path: &Path, worker: &str, busy: Duration) -> Result<Opened,
     let lock = lock(&path, worker)?;
     let writer = writer(&path, busy).await?;
     migrate(&writer, &path.display().to_string()).await?;
+    // The lock says that no other worker is alive: whoever held these claims is dead.
+    ledger::end_leases(&mut *writer.acquire().await?).await?;
     Ok(Opened { readers: readers(&path, busy).await?, writer: Some(writer), lock: Some(lock) })
 }
 

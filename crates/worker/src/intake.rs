@@ -6,7 +6,7 @@ use bus::{Burial, Consumer, Delivery};
 use domain::event::{self, Event};
 use domain::facts::Facts;
 use domain::journal::{Arrival, Outcome, Quiet};
-use domain::plan::LIVE;
+use domain::plan::{LIVE, Verdict};
 use domain::rulebook::{Case, Rulebook};
 use store::StoreError;
 use tokio::sync::mpsc;
@@ -117,17 +117,19 @@ impl Intake {
             return;
         }
         let (deps, stop) = (self.deps.clone(), self.stop.clone());
+        // Also while it waits behind others.
+        let alive = delivery.keep_alive();
         self.lanes.push(key, async move {
             let end = if stop.is_cancelled() {
                 End::Again { after: HANDED_BACK, why: "the worker is stopping".to_owned() }
             } else {
-                let _alive = delivery.keep_alive();
                 let (run, resume) =
                     delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
                 act(&deps, &arrival, run, delivery.replay().is_some(), resume && delivery.attempt() == 1)
                     .await
             };
             settle(&deps, delivery, end).await;
+            drop(alive);
         });
     }
 }
@@ -152,7 +154,16 @@ fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {
         replayed: false,
         now: deps.clock.now(),
     };
-    rulebook.decide(&case).is_ok_and(|plan| !plan.takes())
+    let Ok(plan) = rulebook.decide(&case) else { return false };
+    if plan.takes() {
+        return false;
+    }
+    for verdict in &plan.verdicts {
+        if let Verdict::NotHeld { why: Some(_), .. } = verdict.verdict {
+            deps.metrics.rule_error(&verdict.rule);
+        }
+    }
+    true
 }
 
 fn arrival(delivery: &Delivery, envelope: &domain::envelope::Envelope, event: Event) -> Arrival {

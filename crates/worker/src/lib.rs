@@ -25,9 +25,6 @@ use store::Store;
 
 use crate::rules::Rules;
 
-/// How long a claim on a step holds: longer than any one call to the outside may take.
-const LEASE: Duration = Duration::from_secs(120);
-
 /// What processing an event needs. Cloned into tasks behind an [`Arc`].
 #[derive(Debug)]
 struct Deps {
@@ -38,6 +35,8 @@ struct Deps {
     metrics: WorkerMetrics,
     readiness: Readiness,
     clock: Clock,
+    /// How long a claim on a step holds: longer than all calls of one step may take.
+    lease: Duration,
     /// Name of this worker in claims and attempts.
     worker: String,
 }

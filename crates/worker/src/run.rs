@@ -95,7 +95,8 @@ pub async fn run(args: Args) -> Result<()> {
     if config.slack.is_none() {
         readiness.warn("gluehook.toml has no [slack]: rules that post to Slack will fail");
     }
-    let deps = Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, worker });
+    let lease = lease(&config);
+    let deps = Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, lease, worker });
     work(&deps, &bus, live, replays, usize::from(args.concurrency), &shutdown, &tasks).await;
     bus.drain().await;
     deps.store.close().await;
@@ -142,6 +143,12 @@ async fn work(
     if drained.await.is_err() {
         tracing::warn!("some events did not end in time; the queue will deliver them again");
     }
+}
+
+/// A step makes two calls at most; the rest is for a slow machine.
+fn lease(config: &Config) -> Duration {
+    let slack = config.slack.as_ref().map(|slack| slack.timeout).unwrap_or_default();
+    config.hotglue.timeout.max(slack) * 2 + Duration::from_secs(60)
 }
 
 /// Keeps the gauges of the queue and the readiness of NATS.

@@ -10,7 +10,7 @@ use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
 use store::StoreError;
 
-use crate::{Deps, LEASE};
+use crate::Deps;
 
 /// How the steps of a decision stand after one attempt at all of them.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ async fn of_one_rule(
 
 async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     let now = deps.clock.now();
-    if let Claim::Mine { .. } = deps.store.claim(&step.key, &deps.worker, now, LEASE).await? {
+    if let Claim::Mine { .. } = deps.store.claim(&step.key, &deps.worker, now, deps.lease).await? {
         deps.store.settle(&step.key, StepEnd::Skipped { why: why.to_owned() }, now).await?;
         deps.metrics.step(step.action.word(), StepState::Skipped.as_str());
     }
@@ -94,7 +94,7 @@ async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
 
 async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError> {
     let now = deps.clock.now();
-    let begun = match deps.store.claim(&step.key, &deps.worker, now, LEASE).await? {
+    let begun = match deps.store.claim(&step.key, &deps.worker, now, deps.lease).await? {
         Claim::Mine { begun } => begun,
         Claim::Settled(StepState::Failed | StepState::Skipped) => {
             return Ok(Went::Failed(format!(
