@@ -167,6 +167,7 @@ fn the_configuration_of_the_readme_is_that_of_the_code() {
         .filter_map(|line| line.strip_prefix("| `["))
         .filter_map(|rest| rest.split('`').next())
         .map(|key| format!("[{key}"))
+        .filter(|key| key != "[[rule.do]]")
         .collect();
     let tables = [
         "[[endpoint]]",

@@ -104,6 +104,57 @@ async fn what_fails_for_good_is_buried_with_the_reason_and_can_be_sent_back() {
 }
 
 #[tokio::test]
+async fn every_dead_letter_of_one_tenant_goes_on_when_all_are_sent_back() {
+    let stage = with_rules(SLACK_ONLY).await;
+    stage.slack.every(1, Fault::slack_error("channel_not_found"));
+    let mut ids = Vec::new();
+    for minute in 0..24 {
+        ids.push(stage.post(&at(minute, "SYNC_FAILED")).await);
+    }
+    for id in &ids {
+        stage.settled(id, Outcome::Dead).await;
+    }
+    stage.slack.clear_faults();
+    stage.slack.every(1, Fault::Delay(Duration::from_millis(100)));
+    let (code, _, errors) = stage.gluehook(&["dead", "retry", "--all", "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    for id in &ids {
+        stage.settled(id, Outcome::Done).await;
+    }
+    assert_eq!(stage.slack.messages().len(), ids.len());
+}
+
+#[tokio::test]
+async fn a_rule_that_can_not_be_carried_out_does_not_make_the_others_act_twice() {
+    const BOTH: &str = r#"
+[[rule]]
+name = "fine"
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "fine, {{ now }}"
+[[rule]]
+name = "broken"
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ payload.nowhere.near }}"
+"#;
+    let mut stage = with_rules(BOTH).await;
+    let id = stage.post(&at(1, "SYNC_FAILED")).await;
+    stage.settled(&id, Outcome::Dead).await;
+    assert_eq!(stage.slack.messages().len(), 1);
+    std::fs::write(stage.path("rules.toml"), BOTH.replace("{{ payload.nowhere.near }}", "mended"))
+        .expect("written");
+    stage.worker().line("is in force").await;
+    let (code, _, errors) = stage.gluehook(&["dead", "retry", &id, "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage.settled(&id, Outcome::Done).await;
+    let texts = stage.slack.texts();
+    assert_eq!((texts.len(), texts[1].as_str()), (2, "mended"), "{texts:?}");
+}
+
+#[tokio::test]
 async fn trouble_that_does_not_pass_ends_in_the_dead_letters() {
     let stage = with_rules(SLACK_ONLY).await;
     stage.slack.every(1, Fault::text_500());

@@ -158,9 +158,13 @@ pub(crate) struct Letter<'a> {
     pub(crate) body: &'a Bytes,
 }
 
+/// Longest reason in a header, in characters; the event log has it whole.
+const REASON_MOST: usize = 700;
+
 pub(crate) async fn publish(bus: &Bus, letter: &Letter<'_>, why: &Burial) -> Result<Published, PublishError> {
     let mut headers = wire::copy(letter.headers);
-    wire::put(&mut headers, REASON, &why.reason);
+    let reason: String = why.reason.chars().take(REASON_MOST).collect();
+    wire::put(&mut headers, REASON, &reason);
     headers.insert(ATTEMPTS, why.attempts.to_string());
     headers.insert(FIRST_FAILURE, wire::time(why.first_failed_at));
     headers.insert(LAST_FAILURE, wire::time(why.last_failed_at));

@@ -46,6 +46,10 @@ pub enum PublishError {
     TooLarge { why: String },
 }
 
+/// What a message may need beside the body and the kept headers: ours, and those of a dead letter or a replay, which
+/// must fit whatever was stored.
+const HEADROOM: usize = 8 * 1024;
+
 impl Publisher {
     pub(crate) fn new(bus: Bus) -> Self {
         Self { bus }
@@ -58,6 +62,15 @@ impl Publisher {
     /// # Errors
     /// The event may be stored or not: only the acknowledgement is certain.
     pub async fn publish(&self, envelope: &Envelope) -> Result<Published, PublishError> {
+        let kept: usize = envelope.headers.iter().map(|(name, value)| name.len() + 3 * value.len()).sum();
+        let most = self.bus.max_payload().saturating_sub(HEADROOM + kept);
+        if envelope.body.len() > most {
+            return Err(PublishError::TooLarge {
+                why: format!(
+                    "with its headers it does not fit into a message of NATS, whose max_payload leaves {most} bytes"
+                ),
+            });
+        }
         let headers = wire::write(envelope);
         let subject = envelope.subject.clone();
         self.bus

@@ -311,15 +311,11 @@ async fn look<T: DeserializeOwned>(
         Ok(Response::Ok(info)) => Ok(Some(info)),
         Ok(Response::Err { error }) => match error.error_code() {
             ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND => Ok(None),
-            _ => Err(unread(bus, what, &error)),
+            _ => Err(ConnectError::Unfit(bus.request_failed(what, &error))),
         },
-        Err(error) => Err(unread(bus, what, &error)),
+        // No answer says nothing of the stream: the server may be busy, or electing a leader.
+        Err(error) => Err(ConnectError::Unreachable(bus.request_failed(what, &error))),
     }
-}
-
-fn unread(bus: &Bus, what: &str, error: &dyn fmt::Display) -> ConnectError {
-    let sentence = bus.request_failed(what, error);
-    if bus.is_connected() { ConnectError::Unfit(sentence) } else { ConnectError::Unreachable(sentence) }
 }
 
 fn refused(bus: &Bus, what: &str, name: &str, error: &dyn fmt::Display) -> SetupError {

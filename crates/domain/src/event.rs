@@ -138,7 +138,7 @@ impl Event {
     /// The body as it may be stored: the very bytes, or a redacted text of them where there was a secret.
     #[must_use]
     pub fn storable_body(&self, envelope: &Envelope) -> (Vec<u8>, bool) {
-        if self.redacted {
+        if self.redacted || (!self.payload.is_null() && crate::redact::hidden_in(&envelope.body)) {
             return (self.payload.to_string().into_bytes(), true);
         }
         if self.payload.is_null() {

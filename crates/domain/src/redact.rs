@@ -16,11 +16,27 @@ fn holds_only_secrets(name: &str) -> bool {
 }
 
 fn names_a_secret(name: &str) -> bool {
+    const ANYWHERE: &[&str] = &["password", "passwd", "passphrase", "secret"];
+    const ENDINGS: &[&str] = &["token", "apikey", "privatekey", "accesskey", "pass", "pwd"];
+    const WHOLE: &[&str] =
+        &["authorization", "auth", "credential", "credentials", "cookie", "setcookie", "pin"];
     let name: String =
-        name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
-    const ENDINGS: &[&str] = &["password", "passwd", "secret", "token", "apikey", "privatekey", "accesskey"];
-    const WHOLE: &[&str] = &["authorization", "credentials", "cookie", "setcookie", "xapikey", "pwd"];
-    ENDINGS.iter().any(|ending| name.ends_with(ending)) || WHOLE.contains(&name.as_str())
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    ANYWHERE.iter().any(|part| name.contains(part))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || WHOLE.contains(&name.as_str())
+}
+
+/// Might these raw bytes hold a secret that the parsed value does not show? Of two fields of one name a parser keeps
+/// the last, and bytes keep both.
+#[must_use]
+pub fn hidden_in(body: &[u8]) -> bool {
+    static TWICE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#""override_[a-z_]*_config"\s*:\s*(?:\{\s*"|\[\s*[^\]\s]|"[^"])"#)
+            .expect("the pattern is tested")
+    });
+    let text = String::from_utf8_lossy(body);
+    TWICE.is_match(&text) || SECRET_IN_TEXT.is_match(&text)
 }
 
 /// Redacts a JSON value in place; true when something was taken out.
@@ -137,6 +153,13 @@ mod tests {
             json!({"client_secret": REDACTED, "accessToken": REDACTED, "username": "jo"})
         );
         assert_eq!((&payload["override_start_date"], &payload["tokens_used"]), (&json!("2024"), &json!(5)));
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_hides_nothing() {
+        assert!(hidden_in(br#"{"override_source_config":{"password":"abc"},"override_source_config":{}}"#));
+        assert!(hidden_in(br#"{"password":"abcdefgh","password":""}"#));
+        assert!(!hidden_in(br#"{"override_source_config":null,"override_target_config":{},"job_id":"a"}"#));
     }
 
     #[test]

@@ -99,7 +99,11 @@ impl Door {
         let mut share = self.room.share();
         let body = body::read(body, endpoint.max_body(), self.body_time, &mut share).await?;
         match admit(endpoint, &parts.headers, &body, self.clock.now()) {
-            Ok(envelope) => self.queue.store(envelope, share).await,
+            // Only what is proven counts, or a stranger could use up the sender's rate.
+            Ok(envelope) => {
+                endpoint.within_rate().map_err(|retry_after| Refusal::TooMany { retry_after })?;
+                self.queue.store(envelope, share).await
+            }
             Err(refusal) => {
                 self.record(endpoint, parts, body, &refusal);
                 Err(refusal)
@@ -130,7 +134,6 @@ fn look(endpoint: &Endpoint, method: &Method, headers: &HeaderMap) -> Result<(),
     if method != Method::POST {
         return Err(Refusal::Method);
     }
-    endpoint.within_rate().map_err(|retry_after| Refusal::TooMany { retry_after })?;
     let accepted = match headers.get(CONTENT_TYPE).map(HeaderValue::to_str) {
         None => endpoint.source().accepts(None),
         Some(Ok(text)) => endpoint.source().accepts(Some(text)),

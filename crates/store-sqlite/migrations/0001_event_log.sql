@@ -30,6 +30,8 @@ CREATE TABLE events (
     rulebook        TEXT,
     decided_at      INTEGER,
     deliveries      INTEGER NOT NULL DEFAULT 1,
+    -- Attempts begun since one last ended: a worker that dies over the event leaves one behind.
+    begun           INTEGER NOT NULL DEFAULT 0,
     failures        INTEGER NOT NULL DEFAULT 0,
     stream_sequence INTEGER NOT NULL,
     subject         TEXT    NOT NULL,

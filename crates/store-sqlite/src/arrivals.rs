@@ -17,7 +17,10 @@ pub(crate) async fn remember(
     arrival: &Arrival,
     run: &str,
 ) -> Result<Seen, Trouble> {
-    insert_one(connection, &Row::of(arrival, run, Outcome::Open, None)?).await
+    let seen = insert_one(connection, &Row::of(arrival, run, Outcome::Open, None)?).await?;
+    let id = arrival.event.id.as_str();
+    sqlx::query!("UPDATE events SET begun = begun + 1 WHERE id = ?1", id).execute(connection).await?;
+    Ok(seen)
 }
 
 pub(crate) async fn record_quiet(

@@ -44,7 +44,7 @@ pub(crate) async fn record(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "UPDATE events SET outcome = ?2, why = ?3, failures = failures + ?4 WHERE id = ?1",
+        "UPDATE events SET outcome = ?2, why = ?3, failures = failures + ?4, begun = 0 WHERE id = ?1",
         event_id,
         outcome_text,
         why,
@@ -71,17 +71,34 @@ pub(crate) async fn failures(
     Ok(count(failed))
 }
 
-/// How often the event was delivered to a worker without any attempt at it having ended: the worker died, or is at it.
+/// How many attempts were begun since one last ended, this one included.
 pub(crate) async fn unfinished(connection: &mut SqliteConnection, event: &EventId) -> Result<u32, Trouble> {
     let event = event.as_str();
-    let unfinished = sqlx::query_scalar!(
-        r#"SELECT max(deliveries - (SELECT count(*) FROM attempts WHERE event = ?1), 0) AS "unfinished!: i64"
-           FROM events WHERE id = ?1"#,
-        event
+    let begun = sqlx::query_scalar!("SELECT begun FROM events WHERE id = ?1", event)
+        .fetch_optional(connection)
+        .await?;
+    Ok(count(begun.unwrap_or(0)))
+}
+
+/// Was this run given up, and not reopened since?
+pub(crate) async fn given_up(
+    connection: &mut SqliteConnection,
+    event: &EventId,
+    run: &str,
+) -> Result<bool, Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    let last = sqlx::query!(
+        r#"SELECT outcome, counts AS "counts: bool" FROM attempts WHERE event = ?1 AND run = ?2
+           ORDER BY number DESC LIMIT 1"#,
+        event,
+        run
     )
     .fetch_optional(connection)
     .await?;
-    Ok(count(unfinished.unwrap_or(0)))
+    match last {
+        Some(last) => Ok(outcome(&last.outcome)? == Outcome::Dead && last.counts),
+        None => Ok(false),
+    }
 }
 
 /// When a run of the event first failed, of the failures that count.
@@ -118,7 +135,7 @@ pub(crate) async fn reopen(
             .rows_affected();
     if steps > 0 || forgiven > 0 {
         sqlx::query!(
-            "UPDATE events SET outcome = 'open', why = NULL,
+            "UPDATE events SET outcome = 'open', why = NULL, begun = 0,
                failures = (SELECT count(*) FROM attempts WHERE event = ?1 AND counts)
              WHERE id = ?1",
             event

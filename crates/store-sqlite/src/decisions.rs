@@ -91,18 +91,17 @@ pub(crate) async fn record(
     Ok(decision.clone())
 }
 
-/// Takes a decision back, for one that could not be carried out. Its steps stay in the ledger: the next decision finds
-/// those that are done, because a step's key is its meaning.
-pub(crate) async fn forget(
+/// Puts a decision in the place of one that could not be carried out. Steps that both have stay as they are in the
+/// ledger, because a step's key is its meaning.
+pub(crate) async fn replace(
     connection: &mut SqliteConnection,
-    event: &EventId,
-    run: &str,
-) -> Result<(), Trouble> {
-    let (event, run) = (event.as_str(), text(run));
+    verdicts: Verdicts<'_>,
+) -> Result<Decision, Trouble> {
+    let (event, run) = (verdicts.decision.event.as_str(), text(&verdicts.decision.run));
     sqlx::query!("DELETE FROM decisions WHERE event = ?1 AND run = ?2", event, run)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-    Ok(())
+    record(connection, verdicts).await
 }
 
 /// False when there is one already.

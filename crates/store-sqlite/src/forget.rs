@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteConnection;
 use crate::error::Trouble;
 use crate::text::micros;
 
-/// Forgets at most `batch` events with all that belongs to them; when no more are left, as many remembered values,
+/// An event that is being worked on, or was of late, keeps its ledger however old it is: a replay or a dead letter that
+/// is sent back must find what is done. Forgets at most `batch` events with all that belongs to them; when no more are left, as many remembered values,
 /// applied changes and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
 pub(crate) async fn before(
     connection: &mut SqliteConnection,
@@ -16,7 +17,9 @@ pub(crate) async fn before(
     let (cutoff, batch) = (micros(cutoff), i64::from(batch));
     let events = sqlx::query!(
         "DELETE FROM events WHERE row IN
-           (SELECT row FROM events WHERE received_at < ?1 ORDER BY received_at LIMIT ?2)",
+           (SELECT row FROM events WHERE received_at < ?1 AND outcome NOT IN ('open', 'retrying')
+              AND NOT EXISTS (SELECT 1 FROM attempts WHERE event = events.id AND at >= ?1)
+            ORDER BY received_at LIMIT ?2)",
         cutoff,
         batch
     )

@@ -138,8 +138,8 @@ impl SqliteStore {
         write!(self, |transaction| decisions::record(transaction, verdicts))
     }
 
-    pub async fn forget_decision(&self, event: &EventId, run: &str) -> Result<(), StoreError> {
-        write!(self, |transaction| decisions::forget(transaction, event, run))
+    pub async fn replace_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
+        write!(self, |transaction| decisions::replace(transaction, verdicts))
     }
 
     pub async fn last_value(&self, rule: &str, scope: &str) -> Result<Option<String>, StoreError> {
@@ -192,6 +192,10 @@ impl SqliteStore {
 
     pub async fn unfinished(&self, event: &EventId) -> Result<u32, StoreError> {
         read!(self, |connection| attempts::unfinished(connection, event))
+    }
+
+    pub async fn given_up(&self, event: &EventId, run: &str) -> Result<bool, StoreError> {
+        read!(self, |connection| attempts::given_up(connection, event, run))
     }
 
     pub async fn first_failed_at(&self, event: &EventId, run: &str) -> Result<Option<Timestamp>, StoreError> {

@@ -158,15 +158,21 @@ impl Store {
         }
     }
 
-    /// Takes a decision back that could not be carried out, so that the event is decided anew. What its steps did stays
-    /// in the ledger.
-    pub async fn forget_decision(&self, event: &EventId, run: &str) -> Result<(), StoreError> {
+    /// Puts a decision in the place of one that could not be carried out. Steps that both have stay as they are.
+    pub async fn replace_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
         match self {
-            Self::Sqlite(store) => store.forget_decision(event, run).await,
+            Self::Sqlite(store) => store.replace_decision(verdicts).await,
         }
     }
 
-    /// How often the event was delivered to a worker without any attempt at it having ended: the worker died, or is at it.
+    /// Was this run given up, and not reopened since?
+    pub async fn given_up(&self, event: &EventId, run: &str) -> Result<bool, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.given_up(event, run).await,
+        }
+    }
+
+    /// How many attempts were begun (by [`Self::remember`]) since one last ended, this one included.
     pub async fn unfinished(&self, event: &EventId) -> Result<u32, StoreError> {
         match self {
             Self::Sqlite(store) => store.unfinished(event).await,

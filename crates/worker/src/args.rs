@@ -26,7 +26,7 @@ pub struct Args {
     pub bus: bus::Args,
 
     /// Create missing streams and consumers before starting
-    #[arg(long, env = "GLUEHOOK_SETUP")]
+    #[arg(long, env = "GLUEHOOK_SETUP", value_parser = clap::builder::FalseyValueParser::new())]
     pub setup: bool,
 
     /// Events acted upon at the same time; events of one tenant are always taken one by one

@@ -1,5 +1,6 @@
 //! Which way an event goes: recorded with many others when no rule acts on it, into its tenant's lane otherwise.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bus::{Burial, Consumer, Delivery};
@@ -53,7 +54,13 @@ impl Intake {
         let rulebook = self.deps.rules.current();
         let mut batch = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            match self.way(delivery, &rulebook) {
+            let sorted = catch_unwind(AssertUnwindSafe(|| self.way(delivery, &rulebook)));
+            let Ok(way) = sorted else {
+                // The delivery was dropped and comes back, into its tenant's lane, where such attempts are counted.
+                tracing::error!("reading an event ended in a panic; it will be delivered again");
+                continue;
+            };
+            match way {
                 Way::Quiet(quiet, delivery) => batch.push((*quiet, delivery)),
                 Way::Lane(arrival, delivery) => self.act(*arrival, delivery).await,
                 Way::Unreadable(arrival, delivery, why) => {
@@ -185,14 +192,12 @@ async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, resume: 
     process::process(deps, arrival, run, replayed && run != LIVE).await
 }
 
-/// A dead letter that a person sent back: what failed for good is tried once more, what is done stays done, and a
-/// decision that could not be carried out is made anew, by the rules as they are now.
+/// A dead letter that a person sent back: what failed for good is tried once more, what is done stays done. Only once
+/// for each time it was given up, however often the letter is delivered.
 async fn reopen(deps: &Deps, arrival: &Arrival, run: &str) -> Result<(), StoreError> {
     let event = &arrival.event.id;
-    deps.store.reopen(event, run, deps.clock.now()).await?;
-    let decision = deps.store.decision(event, run).await?;
-    if decision.is_some_and(|decision| decision.broken().is_some()) {
-        deps.store.forget_decision(event, run).await?;
+    if deps.store.given_up(event, run).await? {
+        deps.store.reopen(event, run, deps.clock.now()).await?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Events of one tenant one by one, tenants side by side.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -68,7 +70,10 @@ impl Lanes {
         let mut next = Some(first);
         while let Some(job) = next {
             if let Ok(_slot) = self.slots.acquire().await {
-                job.await;
+                // The lane goes on; the delivery was dropped with the job, and so it comes back.
+                if AssertUnwindSafe(job).catch_unwind().await.is_err() {
+                    tracing::error!("work on an event ended in a panic; the event will be delivered again");
+                }
             }
             let mut waiting = self.lock();
             next = waiting.get_mut(&key).and_then(VecDeque::pop_front);
@@ -127,6 +132,19 @@ mod tests {
             });
         }
         lanes.idle().await;
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_does_not_end_its_lane() {
+        let lanes = Lanes::new(8);
+        let done = Arc::new(AtomicUsize::new(0));
+        lanes.push("t".to_owned(), async { panic!("on purpose") });
+        let after = done.clone();
+        lanes.push("t".to_owned(), async move {
+            after.fetch_add(1, Ordering::SeqCst);
+        });
+        lanes.idle().await;
+        assert_eq!(done.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]

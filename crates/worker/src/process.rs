@@ -42,6 +42,8 @@ enum Stop {
     /// Trying again may help; no sooner than the given wait.
     Transient(String, Option<Duration>),
     Permanent(String),
+    /// A step is in other hands; nothing has failed.
+    Busy(Duration),
     /// The event log itself failed: nothing can be written down, not even this attempt.
     Store(StoreError),
 }
@@ -67,6 +69,9 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
         }
         Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
+        Err(Stop::Busy(after)) => {
+            Ok(End::Again { after, why: "another worker is at a step of this event".to_owned() })
+        }
         Err(Stop::Store(error)) => Err(error),
     };
     deps.metrics.process_took(started.elapsed());
@@ -96,14 +101,21 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     deps.readiness.set("event-log", Ok(()));
     if seen == Seen::Again && deps.store.unfinished(&event.id).await? > MAX_CRASHES {
         return Err(Stop::Permanent(format!(
-            "a worker died or was stopped more than {MAX_CRASHES} times while it worked on this event"
+            "work on this event was begun more than {MAX_CRASHES} times and never came to an end: a worker may die over it"
         )));
     }
     let decision = match deps.store.decision(&event.id, run).await? {
+        // Such an event was buried. It is here again because a person sent it back: the rules may be mended by now.
+        Some(decision) if decision.broken().is_some() => {
+            decide(deps, event, run, replayed, Some(decision)).await?
+        }
         Some(decision) => decision,
-        None => decide(deps, event, run, replayed).await?,
+        None => decide(deps, event, run, replayed, None).await?,
     };
     let standing = steps::perform(deps, event, &decision).await?;
+    if let Some(wait) = standing.busy {
+        return Err(Stop::Busy(wait));
+    }
     if let Some((why, after)) = standing.again {
         return Err(Stop::Transient(why, after));
     }
@@ -128,7 +140,16 @@ fn quiet(verdict: &Verdict) -> bool {
 }
 
 /// Gathers what the rules ask for, decides, and writes the decision down. From here on it is resumed, never remade.
-async fn decide(deps: &Deps, event: &Event, run: &str, replayed: bool) -> Result<Decision, Stop> {
+///
+/// `before` is a decision in which some rule could not be carried out: only such rules are decided anew, so that what
+/// the others have done is not done again in other words.
+async fn decide(
+    deps: &Deps,
+    event: &Event,
+    run: &str,
+    replayed: bool,
+    before: Option<Decision>,
+) -> Result<Decision, Stop> {
     let rulebook = deps.rules.current();
     let now = deps.clock.now();
     let flow = deps.config.hotglue.flow(&event.flow_id);
@@ -144,7 +165,13 @@ async fn decide(deps: &Deps, event: &Event, run: &str, replayed: bool) -> Result
             now,
         };
         match rulebook.decide(&case) {
-            Ok(plan) => return Ok(write_down(deps, &rulebook, event, run, facts, plan).await?),
+            Ok(plan) => {
+                let plan = match before {
+                    Some(before) => mended(before, plan),
+                    None => plan,
+                };
+                return Ok(write_down(deps, &rulebook, event, run, facts, plan).await?);
+            }
             Err(needs) => gather(deps, event, &needs, &mut facts).await?,
         }
     }
@@ -193,6 +220,7 @@ async fn write_down(
             | Verdict::Silenced { .. } => {}
         }
     }
+    let redone = deps.store.decision(&event.id, run).await?.is_some();
     let decision = Decision {
         event: event.id.clone(),
         run: run.to_owned(),
@@ -204,7 +232,38 @@ async fn write_down(
         new_values: plan.new_values,
     };
     let verdicts = Verdicts { decision: &decision, scope: &scope(event), occurred_at: event.occurred_at };
-    deps.store.record_decision(verdicts).await
+    if redone {
+        deps.store.replace_decision(verdicts).await
+    } else {
+        deps.store.record_decision(verdicts).await
+    }
+}
+
+/// The plan of `before` with only the rules that were broken taken from `after`.
+fn mended(before: Decision, after: Plan) -> Plan {
+    let broken: Vec<_> = before
+        .verdicts
+        .iter()
+        .filter(|verdict| matches!(verdict.verdict, Verdict::Broken { .. }))
+        .map(|verdict| verdict.rule.clone())
+        .collect();
+    let mut verdicts = before.verdicts;
+    for verdict in &mut verdicts {
+        if broken.contains(&verdict.rule)
+            && let Some(now) = after.verdicts.iter().find(|now| now.rule == verdict.rule)
+        {
+            *verdict = now.clone();
+        }
+    }
+    // A broken rule that is in the rulebook no more has nothing left to do.
+    verdicts.retain(|verdict| {
+        !matches!(verdict.verdict, Verdict::Broken { .. }) || after.verdicts.contains(verdict)
+    });
+    let mut steps = before.steps;
+    steps.extend(after.steps.into_iter().filter(|step| broken.contains(&step.rule)));
+    let mut new_values = before.new_values;
+    new_values.extend(after.new_values.into_iter().filter(|value| broken.contains(&value.rule)));
+    Plan { verdicts, steps, new_values }
 }
 
 async fn record(

@@ -1,7 +1,7 @@
 //! Builds the worker out of its flags and runs it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -14,6 +14,7 @@ use service::probe::{self, Readiness};
 use service::{Clock, Shutdown, secrets};
 use store::{Access, Store};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::args::{ADMIN, Args};
@@ -27,7 +28,7 @@ const LIVE_BATCH: usize = 500;
 /// Replays are taken in small bites, so that a bulk replay never has the lanes to itself.
 const REPLAY_BATCH: usize = 8;
 /// How long events in hand may take to end after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(25);
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// What is wrong before anything has been started: usage or configuration, for exit code 2.
 #[derive(Debug)]
@@ -97,13 +98,48 @@ pub async fn run(args: Args) -> Result<()> {
     }
     let lease = lease(&config);
     let deps = Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, lease, worker });
-    work(&deps, &bus, live, replays, usize::from(args.concurrency), &shutdown, &tasks).await;
+    let lost = Lost::default();
+    work(&deps, &bus, live, replays, usize::from(args.concurrency), &shutdown, &tasks, &lost).await;
     bus.drain().await;
     deps.store.close().await;
     tracing::info!("stopped");
-    Ok(())
+    match lost.0.get() {
+        Some(task) => {
+            bail!("the task that {task} ended by itself: see the log; the events are safe in the queue")
+        }
+        None => Ok(()),
+    }
 }
 
+/// The task without which the worker can't go on, if one was lost.
+#[derive(Debug, Clone, Default)]
+struct Lost(Arc<OnceLock<&'static str>>);
+
+impl Lost {
+    /// Held by a task that must not end before it is told to stop: a worker that lost one stops as a whole, so that
+    /// whoever runs it starts another.
+    fn guard(&self, task: &'static str, stop: &CancellationToken) -> Guard {
+        Guard { task, stop: stop.clone(), lost: self.clone() }
+    }
+}
+
+struct Guard {
+    task: &'static str,
+    stop: CancellationToken,
+    lost: Lost,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            tracing::error!("the task that {} ended by itself; the worker stops", self.task);
+            let _first = self.lost.0.set(self.task);
+            self.stop.cancel();
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "called once, from the composition")]
 async fn work(
     deps: &Shared,
     bus: &Bus,
@@ -112,15 +148,25 @@ async fn work(
     concurrency: usize,
     shutdown: &Shutdown,
     tasks: &TaskTracker,
+    lost: &Lost,
 ) {
     let stop = shutdown.token();
     let (quiet, batches) = mpsc::channel(4);
     let intake = Intake { deps: deps.clone(), lanes: Lanes::new(concurrency), quiet, stop: stop.clone() };
     let lanes = intake.lanes.clone();
-    let writer = tokio::spawn(quiet::write(deps.clone(), batches));
+    let (writing, guard) =
+        (quiet::write(deps.clone(), batches), lost.guard("writes events that no rule takes", &stop));
+    let writer = tokio::spawn(async move {
+        let _guard = guard;
+        writing.await;
+    });
     for (consumer, most) in [(live, LIVE_BATCH), (replays, REPLAY_BATCH)] {
         let intake = intake.clone();
-        tasks.spawn(async move { intake.take(consumer, most).await });
+        let guard = lost.guard("takes events from the queue", &stop);
+        tasks.spawn(async move {
+            let _guard = guard;
+            intake.take(consumer, most).await;
+        });
     }
     drop(intake);
     for task in [true, false] {
@@ -152,7 +198,7 @@ fn lease(config: &Config) -> Duration {
 }
 
 /// Keeps the gauges of the queue and the readiness of NATS.
-async fn measure(deps: &Deps, bus: &Bus, stop: tokio_util::sync::CancellationToken) {
+async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         match bus.pending(StreamName::Hooks).await {

@@ -17,6 +17,8 @@ use crate::Deps;
 pub(crate) struct Standing {
     /// The first thing that failed for now, and the longest wait that was asked for.
     pub(crate) again: Option<(String, Option<Duration>)>,
+    /// A step is in other hands for so long.
+    pub(crate) busy: Option<Duration>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
 }
@@ -41,6 +43,7 @@ enum Went {
     Settled,
     Failed(String),
     Wait(String, Option<Duration>),
+    Busy(Duration),
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -68,6 +71,10 @@ async fn of_one_rule(
             Went::Settled => {}
             Went::Wait(why, after) => {
                 standing.wait(why, after);
+                return Ok(());
+            }
+            Went::Busy(wait) => {
+                standing.busy = standing.busy.max(Some(wait));
                 return Ok(());
             }
             Went::Failed(why) => {
@@ -105,8 +112,7 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
         }
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Busy { until } => {
-            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-            return Ok(Went::Wait("another worker is at a step of this event".to_owned(), Some(wait)));
+            return Ok(Went::Busy(Duration::try_from(until.duration_since(now)).unwrap_or_default()));
         }
     };
     if let Some(newer) = newer_schedule(deps, event, step).await? {

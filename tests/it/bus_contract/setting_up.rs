@@ -105,7 +105,7 @@ async fn differing_consumer_is_named_and_updated() {
     let (server, bus) = set_up().await;
     shorten_ack_wait(&server, Duration::from_secs(5)).await;
     let error = check(&bus, &Jetstream::default()).await.unwrap_err();
-    assert_eq!(error.to_string(), "consumer worker: ack_wait is 5s, expected 1m");
+    assert_eq!(error.to_string(), "consumer worker: ack_wait is 5s, expected 30s");
     let changes = setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap();
     assert_eq!(changes[0].to_string(), "updated consumer worker on HOOKS");
     check(&bus, &Jetstream::default()).await.unwrap();

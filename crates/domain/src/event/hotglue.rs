@@ -127,12 +127,13 @@ pub(super) fn read(envelope: &Envelope, count_at: &[String]) -> Result<Event, Un
         target,
         connector,
         completed: kind == Kind::Job && status == "JOB_COMPLETED",
-        failed: matches!(kind, Kind::Job | Kind::Discover) && status.ends_with("_FAILED"),
+        failed: status.ends_with("_FAILED"),
         sync_type: text("sync_type"),
         error: error_text(fields),
         failed_records: failed_records::count(&payload, count_at),
         first_link: fields.get("first_link").and_then(Value::as_bool),
-        occurred_at: occurred_at(fields, &status).unwrap_or(envelope.received_at),
+        occurred_at: occurred_at(fields, &status)
+            .map_or(envelope.received_at, |at| at.min(latest(envelope.received_at))),
         received_at: envelope.received_at,
         status,
         payload,
@@ -168,6 +169,12 @@ fn error_text(fields: &Map<String, Value>) -> String {
     }
 }
 
+/// A clock at the source that is far ahead must not make its event the newest for years, or no later one could ever
+/// change a schedule again.
+fn latest(received_at: Timestamp) -> Timestamp {
+    received_at.saturating_add(jiff::SignedDuration::from_mins(5)).unwrap_or(received_at)
+}
+
 fn occurred_at(fields: &Map<String, Value>, status: &str) -> Option<Timestamp> {
     let of_status = || fields.get("status_timestamp").and_then(|stamps| stamps.get(status));
     ["last_updated", "timestamp"]
@@ -185,7 +192,11 @@ fn instant(value: &Value) -> Option<Timestamp> {
             let civil: jiff::civil::DateTime = text.trim().parse().ok()?;
             civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
         }),
-        Value::Number(number) => Timestamp::from_millisecond(number.as_i64()?).ok(),
+        // Below 10^11, milliseconds would be before 1973: these are seconds.
+        Value::Number(number) => match number.as_i64()? {
+            seconds @ ..100_000_000_000 => Timestamp::from_second(seconds).ok(),
+            millis => Timestamp::from_millisecond(millis).ok(),
+        },
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ fn envelope(body: &[u8]) -> Envelope {
         EventId::from_text("id"),
         "hotglue".to_owned(),
         Source::Hotglue,
-        Timestamp::UNIX_EPOCH,
+        "2026-01-01T00:00:00Z".parse().expect("a time"),
         String::new(),
         vec![],
         Bytes::copy_from_slice(body),
@@ -106,7 +106,7 @@ fn error_is_text_whatever_was_sent() {
 fn wrong_types_are_no_error() {
     let event = read(br#"{"job_id":17,"tenant":98,"status":"SYNC_FAILED","tap":["x"],"last_updated":"yesterday","first_link":"yes"}"#);
     assert_eq!((event.job_id.as_str(), event.tenant.as_str(), event.tap.as_str()), ("17", "98", ""));
-    assert_eq!(event.occurred_at, Timestamp::UNIX_EPOCH);
+    assert_eq!(event.occurred_at, event.received_at);
 }
 
 #[test]
@@ -120,6 +120,14 @@ fn a_time_without_offset_is_utc_and_numbers_are_milliseconds() {
         at(r#"{"job_id":"a","status":"X","status_timestamp":{"X":1728245795146}}"#),
         "2024-10-06T20:16:35.146Z"
     );
+}
+
+#[test]
+fn a_clock_far_ahead_does_not_make_an_event_the_newest_for_years() {
+    let event = read(br#"{"job_id":"a","status":"JOB_COMPLETED","last_updated":"2099-01-01T00:00:00Z"}"#);
+    assert_eq!(event.occurred_at.to_string(), "2026-01-01T00:05:00Z");
+    let event = read(br#"{"job_id":"a","status":"JOB_COMPLETED","last_updated":1728245795}"#);
+    assert_eq!(event.occurred_at.to_string(), "2024-10-06T20:16:35Z");
 }
 
 #[test]
