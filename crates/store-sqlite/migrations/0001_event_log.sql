@@ -115,12 +115,15 @@ CREATE INDEX last_values_by_used_at ON last_values (used_at);
 
 -- The newest event whose change of a schedule was applied.
 CREATE TABLE applied (
-    scope TEXT    NOT NULL PRIMARY KEY,
-    at    INTEGER NOT NULL,
-    event TEXT    NOT NULL
+    scope     TEXT    NOT NULL PRIMARY KEY,
+    -- Of the event.
+    at        INTEGER NOT NULL,
+    event     TEXT    NOT NULL,
+    -- When it was applied: retention goes by this, because an event may be older than what is kept.
+    marked_at INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX applied_by_at ON applied (at);
+CREATE INDEX applied_by_marked_at ON applied (marked_at);
 
 CREATE TABLE rulebooks (
     version TEXT    NOT NULL PRIMARY KEY,

@@ -39,7 +39,7 @@ pub(crate) async fn before(
     .await?
     .rows_affected();
     let applied = sqlx::query!(
-        "DELETE FROM applied WHERE scope IN (SELECT scope FROM applied WHERE at < ?1 LIMIT ?2)",
+        "DELETE FROM applied WHERE scope IN (SELECT scope FROM applied WHERE marked_at < ?1 LIMIT ?2)",
         cutoff,
         batch
     )

@@ -249,15 +249,17 @@ pub(crate) async fn mark_applied(
     scope: &str,
     at: Timestamp,
     event: &EventId,
+    now: Timestamp,
 ) -> Result<(), Trouble> {
-    let (scope, at, event) = (text(scope), micros(at), event.as_str());
+    let (scope, at, event, now) = (text(scope), micros(at), event.as_str(), micros(now));
     sqlx::query!(
-        "INSERT INTO applied (scope, at, event) VALUES (?1, ?2, ?3)
-         ON CONFLICT (scope) DO UPDATE SET at = excluded.at, event = excluded.event
+        "INSERT INTO applied (scope, at, event, marked_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (scope) DO UPDATE SET at = excluded.at, event = excluded.event, marked_at = excluded.marked_at
          WHERE (excluded.at, excluded.event) > (applied.at, applied.event)",
         scope,
         at,
-        event
+        event,
+        now
     )
     .execute(connection)
     .await?;

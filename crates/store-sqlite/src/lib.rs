@@ -169,8 +169,14 @@ impl SqliteStore {
         read!(self, |connection| ledger::applied_after(connection, scope, at, step))
     }
 
-    pub async fn mark_applied(&self, scope: &str, at: Timestamp, event: &EventId) -> Result<(), StoreError> {
-        write!(self, |transaction| ledger::mark_applied(transaction, scope, at, event))
+    pub async fn mark_applied(
+        &self,
+        scope: &str,
+        at: Timestamp,
+        event: &EventId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        write!(self, |transaction| ledger::mark_applied(transaction, scope, at, event, now))
     }
 
     pub async fn attempted(

@@ -152,9 +152,15 @@ impl Store {
     }
 
     /// Notes that a change of a schedule was applied; of two, the newer stays noted.
-    pub async fn mark_applied(&self, scope: &str, at: Timestamp, event: &EventId) -> Result<(), StoreError> {
+    pub async fn mark_applied(
+        &self,
+        scope: &str,
+        at: Timestamp,
+        event: &EventId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(store) => store.mark_applied(scope, at, event).await,
+            Self::Sqlite(store) => store.mark_applied(scope, at, event, now).await,
         }
     }
 

@@ -132,8 +132,7 @@ impl Intake {
             } else {
                 let (run, resume) =
                     delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
-                act(&deps, &arrival, run, delivery.replay().is_some(), resume && delivery.attempt() == 1)
-                    .await
+                act(&deps, &arrival, run, delivery.replay().is_some(), resume).await
             };
             settle(&deps, delivery, end).await;
             drop(alive);
@@ -210,7 +209,10 @@ async fn bury_unreadable(deps: &Deps, arrival: Arrival, delivery: Delivery, why:
         deps.store.attempted(&arrival.event.id, run, &deps.worker, Outcome::Dead, Some(&why), now).await
     };
     let end = match recorded.await {
-        Ok(attempts) => End::Bury { why, attempts, since: None },
+        Ok(attempts) => {
+            tracing::warn!(event = %arrival.event.id, ?why, "buried");
+            End::Bury { why, attempts, since: None }
+        }
         Err(error) => process::store_trouble(deps, &error),
     };
     settle(deps, delivery, end).await;

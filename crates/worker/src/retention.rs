@@ -34,7 +34,7 @@ pub(crate) async fn sweep(deps: &Deps, stop: CancellationToken) {
         }
         if deleted > 0 {
             deps.metrics.retention_deleted.inc_by(deleted);
-            tracing::info!(deleted, %cutoff, "old events were deleted from the event log");
+            tracing::info!(deleted, %cutoff, "what is older than the event log keeps was deleted; rows count, not events alone");
         }
     }
 }

@@ -52,6 +52,11 @@ fn parse(file: &Path, text: &str) -> Result<Rulebook, String> {
     })
 }
 
+/// An editor may empty a file before it writes it: a file without anything in it is not taken for "no rules".
+fn whole<'a>(file: &Path, text: &'a str) -> Result<&'a str, String> {
+    if text.trim().is_empty() { Err(format!("{} is empty", file.display())) } else { Ok(text) }
+}
+
 /// Watches the file until `stop`.
 pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
     let Some(file) = deps.rules.file.as_deref() else { return };
@@ -65,7 +70,7 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
             }
             continue;
         }
-        match text.and_then(|text| parse(file, &text)) {
+        match text.and_then(|text| parse(file, whole(file, &text)?)) {
             Ok(rulebook) => {
                 let version = rulebook.version().to_owned();
                 if let Err(error) =

@@ -141,7 +141,7 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
     if let (Some(scope), StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. }) =
         (schedule_scope(&step.action), &end)
     {
-        deps.store.mark_applied(&scope, event.occurred_at, &event.id).await?;
+        deps.store.mark_applied(&scope, event.occurred_at, &event.id, deps.clock.now()).await?;
     }
     settle(deps, step, end).await
 }

@@ -56,7 +56,8 @@ pub(super) fn read(text: &str) -> Result<Read, Vec<Complaint>> {
     let mut reader = Reader::new(text);
     let (file, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| Complaint::from_toml(error, text)).collect());
+        // What follows the first is mostly caused by it.
+        return Err(errors.iter().take(1).map(|error| Complaint::from_toml(error, text)).collect());
     }
     let file = file.get_ref();
     reader.only(file, &["rule"], "");

@@ -124,8 +124,12 @@ async fn all_causes_of_a_401_are_told_alike() {
 #[tokio::test]
 async fn over_the_rate_it_is_429_with_retry_after() {
     let (router, _) = door("max_per_second = 1\n").await;
-    let ask_once = async || ask(&router, Request::post("/hooks/hotglue").body(JOB.into()).unwrap()).await;
-    assert_eq!(ask_once().await.status, StatusCode::UNAUTHORIZED);
+    let unproven = async || ask(&router, Request::post("/hooks/hotglue").body(JOB.into()).unwrap()).await;
+    for _ in 0..3 {
+        assert_eq!(unproven().await.status, StatusCode::UNAUTHORIZED, "a stranger does not use up the rate");
+    }
+    let ask_once = async || ask(&router, signed(JOB).body(JOB.into()).unwrap()).await;
+    assert_eq!(ask_once().await.status, StatusCode::SERVICE_UNAVAILABLE, "there is no NATS here");
     let answer = ask_once().await;
     assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(answer.headers[header::RETRY_AFTER], "1");

@@ -157,13 +157,28 @@ pub(crate) async fn failures_are_counted_by_run_and_forgiven(store: &Store) {
     assert_eq!(record.row.outcome, Outcome::Done);
 }
 
+pub(crate) async fn forget_before_leaves_what_is_worked_on(store: &Store) {
+    for (number, outcome) in [(1, Outcome::Retrying), (2, Outcome::Done)] {
+        decided(store, number, &[tell("hello")]).await;
+        store.attempted(&id(number), LIVE, "w1", outcome, None, at(2)).await.unwrap();
+    }
+    // Replayed of late, however old.
+    decided(store, 3, &[tell("hello")]).await;
+    store.attempted(&id(3), "replay-1", "w1", Outcome::Done, None, at(9)).await.unwrap();
+    while store.forget_before(at(5), 10).await.unwrap() > 0 {}
+    let kept: Vec<_> =
+        store.events(&Filter::default(), 10).await.unwrap().into_iter().map(|row| row.event.id).collect();
+    assert_eq!(kept, [id(3), id(1)]);
+}
+
 pub(crate) async fn forget_before_leaves_the_rest(store: &Store) {
     for number in 1..=5 {
         decided(store, number, &[tell("hello")]).await;
-        store.attempted(&id(number), LIVE, "w1", Outcome::Done, None, at(9)).await.unwrap();
+        let then = at(number.try_into().unwrap());
+        store.attempted(&id(number), LIVE, "w1", Outcome::Done, None, then).await.unwrap();
     }
-    store.mark_applied("old", at(1), &id(1)).await.unwrap();
-    store.mark_applied("new", at(9), &id(5)).await.unwrap();
+    store.mark_applied("old", at(9), &id(1), at(1)).await.unwrap();
+    store.mark_applied("new", at(1), &id(5), at(9)).await.unwrap();
     let before = store.events(&Filter::default(), 10).await.unwrap();
     assert_eq!(store.forget_before(at(4), 2).await.unwrap(), 2, "no more than asked for at a time");
     let mut gone = 2;

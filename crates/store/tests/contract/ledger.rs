@@ -155,18 +155,18 @@ pub(crate) async fn an_older_event_sees_that_a_newer_was_applied(store: &Store) 
         async move { store.applied_after(&scope, at(second), &step).await.unwrap() }
     };
     assert_eq!(after(10, 1).await, None);
-    store.mark_applied(&scope, at(20), &id(2)).await.unwrap();
+    store.mark_applied(&scope, at(20), &id(2), at(20)).await.unwrap();
     assert_eq!(after(10, 1).await, Some(id(2)));
     assert_eq!(after(30, 3).await, None);
     assert_eq!(after(20, 2).await, None, "an event is not newer than itself");
     // An older one noted late changes nothing.
-    store.mark_applied(&scope, at(10), &id(1)).await.unwrap();
+    store.mark_applied(&scope, at(10), &id(1), at(10)).await.unwrap();
     assert_eq!(after(15, 3).await, Some(id(2)));
     // Of the same instant, the greater id is the newer.
     let (less, greater) = if id(1) < id(2) { (1, 2) } else { (2, 1) };
-    store.mark_applied(&scope, at(40), &id(less)).await.unwrap();
+    store.mark_applied(&scope, at(40), &id(less), at(40)).await.unwrap();
     assert_eq!(after(40, greater).await, None);
-    store.mark_applied(&scope, at(40), &id(greater)).await.unwrap();
+    store.mark_applied(&scope, at(40), &id(greater), at(40)).await.unwrap();
     assert_eq!(after(40, less).await, Some(id(greater)));
     let other = schedule_scope(&switch_off("1414_2")).unwrap();
     assert_eq!(store.applied_after(&other, at(0), &step(1, &action)).await.unwrap(), None);

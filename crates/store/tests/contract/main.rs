@@ -55,6 +55,7 @@ on_every_database! {
         value_comes_back_letter_by_letter
         failures_are_counted_by_run_and_forgiven
         forget_before_leaves_the_rest
+        forget_before_leaves_what_is_worked_on
         remembered_value_in_use_is_not_forgotten
         rulebook_in_use_is_not_forgotten
         text_with_nul_emoji_and_quotes_is_stored;

@@ -260,8 +260,14 @@ fn filters_of_our_own() {
     assert_eq!(told("{{ 'fullsync'|letters }}"), "62112121925143");
     assert_eq!(told("{{ '\n  one \ntwo'|first_line }}"), "one");
     assert_eq!(told("{{ '2024-10-07T23:50:28+02:00'|date }} {{ 0|date('%Y') }}"), "20241007 1970");
-    assert_eq!(told("{{ event.occurred_at|date('%Y-%m-%dT%H:%M') }}"), "2024-10-07T08:00");
+    assert_eq!(told("{{ event.occurred_at|date('%Y-%m-%dT%H:%M') }}"), "2024-12-31T00:00");
     assert!(broken("{{ event.tap|date }}").contains("`date` takes a time such as event.occurred_at"));
+}
+
+#[test]
+fn dividing_by_zero_is_no_panic() {
+    assert_eq!(told("{{ 4 is divisibleby(0) }} {{ 4 is divisibleby(2) }}"), "False True".to_lowercase());
+    assert!(broken("{{ 4 % 0 }}").contains("`r`") || !broken("{{ 4 // 0 }}").is_empty());
 }
 
 #[test]
