@@ -266,8 +266,10 @@ fn filters_of_our_own() {
 
 #[test]
 fn dividing_by_zero_is_no_panic() {
-    assert_eq!(told("{{ 4 is divisibleby(0) }} {{ 4 is divisibleby(2) }}"), "False True".to_lowercase());
-    assert!(broken("{{ 4 % 0 }}").contains("`r`") || !broken("{{ 4 // 0 }}").is_empty());
+    assert_eq!(told("{{ 4 is divisibleby(0) }} {{ 4 is divisibleby(2) }}"), "False True");
+    for zero in ["{{ 4 % 0 }}", "{{ 4 // 0 }}"] {
+        assert!(!broken(zero).is_empty(), "{zero}");
+    }
 }
 
 #[test]
