@@ -369,10 +369,19 @@ async fn a_second_worker_on_one_sqlite_file_is_refused_and_pointed_to_postgres()
 #[tokio::test]
 async fn a_worker_that_stops_hands_its_events_back_and_ends_well() {
     let mut stage = with_rules(SCHEDULES).await;
-    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
-    stage.settled(&id, Outcome::Done).await;
+    stage.hotglue.next_on("PUT", "/jobs/schedule", Fault::Delay(Duration::from_secs(2)));
+    let mut ids = Vec::new();
+    for minute in 1..=6 {
+        ids.push(stage.post(&at(minute, "JOB_COMPLETED")).await);
+    }
+    assert!(stage.hotglue.until(Duration::from_secs(20), |hotglue| !hotglue.effects().is_empty()).await);
     assert!(stage.worker().stop().await.success());
-    let late = stage.post(&at(2, "JOB_COMPLETED")).await;
+
+    let begun = std::time::Instant::now();
     stage.start_worker().await;
-    stage.settled(&late, Outcome::Done).await;
+    for id in &ids {
+        let record = stage.settled(id, Outcome::Done).await;
+        assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "none waited until the queue missed its worker");
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bus::Bus;
+use domain::journal::Filter;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
@@ -85,6 +86,9 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let clock = Clock::system();
     let run = args.run.clone().unwrap_or_else(|| new_run(clock.now()));
     let log = open_log(common, Access::Reader).await;
+    if let Ok(log) = &log {
+        same_rulebook(log, rulebook.version()).await;
+    }
     let bus = Bus::connect(&common.bus, "gluehook").await?;
     let planner =
         Planner { config: &config, rulebook: &rulebook, log: log.as_ref().ok(), run: &run, now: clock.now() };
@@ -92,6 +96,18 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let done = carry_out(common, &bus, &args, &run, &plan).await;
     bus.drain().await;
     done
+}
+
+/// The worker decides by its own rulebook; a plan by another one is not what will happen.
+async fn same_rulebook(log: &Store, version: &str) {
+    let latest = log.events(&Filter::default(), 1).await.ok().and_then(|rows| rows.into_iter().next());
+    if let Some(last) = latest.and_then(|row| row.rulebook)
+        && last != version
+    {
+        output::note(format!(
+            "gluehook: this plan is by rulebook {version}, but the newest event was decided by {last}: name the worker's with --rules"
+        ));
+    }
 }
 
 /// Finds what is to be replayed and works out what would come of it.

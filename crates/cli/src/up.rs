@@ -83,6 +83,12 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     let (ingest, worker) = (sibling("gluehook-ingest")?, sibling("gluehook-worker")?);
     private_dir(&args.data)?;
     let own_nats = !args.no_nats && common.bus.nats_url.expose() == NATS_URL;
+    if !own_nats && args.nats_server.is_some() {
+        return Err(Misused(format!(
+            "--nats-server is run at {NATS_URL}, but --nats-url (or GLUEHOOK_NATS_URL) names another server to use: leave one of them out"
+        ))
+        .into());
+    }
     if own_nats {
         start_nats(args, processes).await?;
     }
