@@ -120,14 +120,19 @@ impl Api {
             400 | 404 | 405 => Value::Null,
             _ => return Err(self.refused(&call, &answer)),
         };
-        match jobs {
-            Value::Null => Ok(None),
-            Value::Array(jobs) => Ok(jobs
-                .iter()
-                .find(|job| job.get("job_name").and_then(Value::as_str) == Some(name))
-                .map(|job| job_id(job).unwrap_or_else(|| "of unknown id".to_owned()))),
-            _ => Err(classify::unreadable(&self.peer.who, &call.label())),
-        }
+        // A bare array is what a client of the real API sees; a list wrapped in an object would be the usual other form.
+        let jobs = match jobs {
+            Value::Null => Vec::new(),
+            Value::Array(jobs) => jobs,
+            Value::Object(fields) if fields.is_empty() => Vec::new(),
+            Value::Object(mut fields) => match fields.get_mut("jobs").map(Value::take) {
+                Some(Value::Array(jobs)) => jobs,
+                _ => return Err(classify::unreadable(&self.peer.who, &call.label())),
+            },
+            _ => return Err(classify::unreadable(&self.peer.who, &call.label())),
+        };
+        let found = jobs.iter().find(|job| job.get("job_name").and_then(Value::as_str) == Some(name));
+        Ok(found.map(|job| job_id(job).unwrap_or_else(|| "of unknown id".to_owned())))
     }
 }
 
