@@ -19,7 +19,7 @@ mod compare;
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
 /// once, so that waiting ones don't hold up the rest.
-const MAX_ACK_PENDING: i64 = 2_000;
+const MAX_ACK_PENDING: i64 = 20_000;
 /// Refused requests kept per endpoint.
 const REJECTED_PER_ENDPOINT: i64 = 1_000;
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
