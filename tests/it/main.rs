@@ -9,6 +9,8 @@ mod ingest_http;
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
+/// What every event log promises, on `SQLite` and on Postgres.
+mod store_contract;
 /// The house keeps its own rules.
 mod tidy;
 /// What the worker does when things go wrong: outside, inside, and with the rules.

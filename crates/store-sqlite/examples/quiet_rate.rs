@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use domain::envelope::Source;
 use domain::event::{Event, Kind};
-use domain::journal::{Arrival, Filter, Outcome, Quiet};
+use domain::journal::{Access, Arrival, Filter, Outcome, Quiet};
 use domain::names::{EventId, Identity};
 use domain::plan::LIVE;
 use jiff::Timestamp;
-use store_sqlite::{Access, BUSY_TIMEOUT, SqliteStore};
+use store_sqlite::{BUSY_TIMEOUT, SqliteStore};
 
 const EVENTS: u64 = 100_000;
 

@@ -18,6 +18,9 @@ use crate::{Deps, steps};
 /// Most rounds of asking before deciding; a rulebook that wants more is wrong.
 const MAX_ROUNDS: usize = 8;
 
+/// Wait of an event whose rules had read a value that another event has replaced since.
+const DECIDE_ANEW: Duration = Duration::from_millis(100);
+
 /// Times that processing may have begun without ever ending before the event is taken for one that kills workers.
 const MAX_CRASHES: u32 = 10;
 
@@ -42,7 +45,7 @@ enum Stop {
     /// Trying again may help; no sooner than the given wait.
     Transient(String, Option<Duration>),
     Permanent(String),
-    /// A step is in other hands; nothing has failed.
+    /// A step is in other hands, or another event changes the same; nothing has failed.
     Busy(Duration),
     /// The event log itself failed: nothing can be written down, not even this attempt.
     Store(StoreError),
@@ -69,9 +72,11 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
         }
         Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
-        Err(Stop::Busy(after)) => {
-            Ok(End::Again { after, why: "another worker is at a step of this event".to_owned() })
-        }
+        Err(Stop::Busy(after)) => deps
+            .store
+            .waited(&arrival.event.id)
+            .await
+            .map(|()| End::Again { after, why: "what it needs is in other hands".to_owned() }),
         Err(Stop::Store(error)) => Err(error),
     };
     deps.metrics.process_took(started.elapsed());
@@ -113,11 +118,12 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         None => decide(deps, event, run, replayed, None).await?,
     };
     let standing = steps::perform(deps, event, &decision).await?;
-    if let Some(wait) = standing.busy {
-        return Err(Stop::Busy(wait));
-    }
+    // What failed counts, whatever else is waited for.
     if let Some((why, after)) = standing.again {
         return Err(Stop::Transient(why, after));
+    }
+    if let Some(wait) = standing.busy {
+        return Err(Stop::Busy(wait));
     }
     if let Some(why) = standing.failed {
         return Err(Stop::Permanent(why));
@@ -166,11 +172,13 @@ async fn decide(
         };
         match rulebook.decide(&case) {
             Ok(plan) => {
+                let replaced = before.as_ref().map(|before| before.decided_at);
                 let plan = match before {
                     Some(before) => mended(before, plan),
                     None => plan,
                 };
-                return Ok(write_down(deps, &rulebook, event, run, facts, plan).await?);
+                let written = write_down(deps, &rulebook, event, run, facts, plan, replaced).await?;
+                return written.ok_or(Stop::Busy(DECIDE_ANEW));
             }
             Err(needs) => gather(deps, event, &needs, &mut facts).await?,
         }
@@ -199,6 +207,7 @@ async fn gather(deps: &Deps, event: &Event, needs: &Needs, facts: &mut Facts) ->
     Ok(())
 }
 
+/// None when a value that the rules had read is another by now.
 async fn write_down(
     deps: &Deps,
     rulebook: &Rulebook,
@@ -206,21 +215,8 @@ async fn write_down(
     run: &str,
     facts: Facts,
     plan: Plan,
-) -> Result<Decision, StoreError> {
-    for verdict in &plan.verdicts {
-        match &verdict.verdict {
-            Verdict::Matched { .. } | Verdict::Shadow { .. } => deps.metrics.rule_matched(&verdict.rule),
-            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => {
-                deps.metrics.rule_error(&verdict.rule)
-            }
-            Verdict::Off
-            | Verdict::OtherKind
-            | Verdict::NotHeld { why: None, .. }
-            | Verdict::Unchanged
-            | Verdict::Silenced { .. } => {}
-        }
-    }
-    let redone = deps.store.decision(&event.id, run).await?.is_some();
+    replaced: Option<Timestamp>,
+) -> Result<Option<Decision>, StoreError> {
     let decision = Decision {
         event: event.id.clone(),
         run: run.to_owned(),
@@ -232,10 +228,29 @@ async fn write_down(
         new_values: plan.new_values,
     };
     let verdicts = Verdicts { decision: &decision, scope: &scope(event), occurred_at: event.occurred_at };
-    if redone {
-        deps.store.replace_decision(verdicts).await
-    } else {
-        deps.store.record_decision(verdicts).await
+    let written = match replaced {
+        Some(decided_at) => deps.store.replace_decision(decided_at, verdicts).await?,
+        None => deps.store.record_decision(verdicts).await?,
+    };
+    if written.is_some() {
+        count(deps, &decision);
+    }
+    Ok(written)
+}
+
+fn count(deps: &Deps, decision: &Decision) {
+    for verdict in &decision.verdicts {
+        match &verdict.verdict {
+            Verdict::Matched { .. } | Verdict::Shadow { .. } => deps.metrics.rule_matched(&verdict.rule),
+            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => {
+                deps.metrics.rule_error(&verdict.rule)
+            }
+            Verdict::Off
+            | Verdict::OtherKind
+            | Verdict::NotHeld { why: None, .. }
+            | Verdict::Unchanged
+            | Verdict::Silenced { .. } => {}
+        }
     }
 }
 

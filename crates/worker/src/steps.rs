@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use domain::action::Action;
 use domain::event::Event;
-use domain::journal::{Claim, StepEnd, StepState, schedule_scope};
-use domain::names::EventId;
+use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
 use store::StoreError;
 
 use crate::Deps;
+
+/// Between two looks whether what is in other hands has come free: it mostly does within one call.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the steps of a decision stand after one attempt at all of them.
 #[derive(Debug, Default)]
@@ -92,8 +93,9 @@ async fn of_one_rule(
 
 async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     let now = deps.clock.now();
-    if let Claim::Mine { .. } = deps.store.claim(&step.key, &deps.worker, now, deps.lease).await? {
-        deps.store.settle(&step.key, StepEnd::Skipped { why: why.to_owned() }, now).await?;
+    // No turn is needed for what is not done.
+    if let Claim::Mine { .. } = deps.store.claim(&step.key, None, &deps.worker, now, deps.lease).await? {
+        deps.store.settle(&step.key, None, &StepEnd::Skipped { why: why.to_owned() }, now).await?;
         deps.metrics.step(step.action.word(), StepState::Skipped.as_str());
     }
     Ok(())
@@ -101,7 +103,9 @@ async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
 
 async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError> {
     let now = deps.clock.now();
-    let begun = match deps.store.claim(&step.key, &deps.worker, now, deps.lease).await? {
+    let turn = Turn::of(&step.action, event.occurred_at);
+    let turn = turn.as_ref();
+    let begun = match deps.store.claim(&step.key, turn, &deps.worker, now, deps.lease).await? {
         Claim::Mine { begun } => begun,
         Claim::Settled(StepState::Failed | StepState::Skipped) => {
             return Ok(Went::Failed(format!(
@@ -112,59 +116,38 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
         }
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Busy { until } => {
-            return Ok(Went::Busy(Duration::try_from(until.duration_since(now)).unwrap_or_default()));
+            let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            return Ok(Went::Busy(left.min(LOOK_AGAIN)));
+        }
+        Claim::Newer { event: newer } => {
+            let why = format!("event {newer} is newer and has already set this schedule");
+            return settle(deps, step, None, StepEnd::Superseded { why }).await;
         }
     };
-    if let Some(newer) = newer_schedule(deps, event, step).await? {
-        let why = format!("event {newer} is newer and has already set this schedule");
-        return settle(deps, step, StepEnd::Superseded { why }).await;
+    let repeatable = step.action.repeatable();
+    if let Some(end) = StepEnd::untried(repeatable, begun) {
+        return settle(deps, step, turn, end).await;
     }
-    if begun > 1 && !step.action.repeatable() {
-        let why = "it was sent twice and no answer came back: it may have arrived once, twice or not at all"
-            .to_owned();
-        return settle(deps, step, StepEnd::Unknown { why }).await;
-    }
-    let end = match deps.world.perform(&step.action).await {
-        Ok(receipt) => done(step, begun, receipt),
-        Err(EffectError::Permanent { why }) => StepEnd::Failed { why },
-        Err(EffectError::Transient { why, uncertain, .. })
-            if uncertain && begun > 0 && !step.action.repeatable() =>
-        {
-            StepEnd::Unknown { why }
-        }
+    let (end, asked) = match deps.world.perform(&step.action).await {
+        Ok(Receipt { request, answer }) => (StepEnd::of_success(repeatable, begun, request, answer), None),
+        Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None),
         Err(EffectError::Transient { why, after, uncertain }) => {
-            let end = StepEnd::Again { why: why.clone(), uncertain };
-            settle(deps, step, end).await?;
-            return Ok(Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), after));
+            (StepEnd::of_trouble(repeatable, begun, why, uncertain), after)
         }
     };
-    if let (Some(scope), StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. }) =
-        (schedule_scope(&step.action), &end)
-    {
-        deps.store.mark_applied(&scope, event.occurred_at, &event.id, deps.clock.now()).await?;
-    }
-    settle(deps, step, end).await
-}
-
-async fn newer_schedule(deps: &Deps, event: &Event, step: &Step) -> Result<Option<EventId>, StoreError> {
-    match schedule_scope(&step.action) {
-        Some(scope) => deps.store.applied_after(&scope, event.occurred_at, &step.key).await,
-        None => Ok(None),
+    match settle(deps, step, turn, end).await? {
+        Went::Wait(why, None) => Ok(Went::Wait(why, asked)),
+        went => Ok(went),
     }
 }
 
-fn done(step: &Step, begun: u32, receipt: Receipt) -> StepEnd {
-    let Receipt { request, answer } = receipt;
-    match &step.action {
-        Action::Slack { .. } if begun > 0 => StepEnd::DonePerhapsTwice { request, answer },
-        _ => StepEnd::Done { request, answer },
-    }
-}
-
-async fn settle(deps: &Deps, step: &Step, end: StepEnd) -> Result<Went, StoreError> {
+async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> Result<Went, StoreError> {
     let (state, went) = match &end {
         StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. } => (StepState::Done, Went::Settled),
-        StepEnd::Again { why, .. } => (StepState::Pending, Went::Wait(why.clone(), None)),
+        StepEnd::Again { why, .. } => (
+            StepState::Pending,
+            Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), None),
+        ),
         StepEnd::Unknown { .. } => (StepState::Unknown, Went::Settled),
         StepEnd::Superseded { .. } => (StepState::Superseded, Went::Settled),
         StepEnd::Skipped { .. } => (StepState::Skipped, Went::Settled),
@@ -185,7 +168,7 @@ async fn settle(deps: &Deps, step: &Step, end: StepEnd) -> Result<Went, StoreErr
         }
         _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
     }
-    deps.store.settle(&step.key, end, deps.clock.now()).await?;
+    deps.store.settle(&step.key, turn, &end, deps.clock.now()).await?;
     deps.metrics.step(step.action.word(), state.as_str());
     Ok(went)
 }
