@@ -5,6 +5,8 @@
 mod bus_contract;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
+/// Several workers share a queue and an event log in Postgres.
+mod many_workers;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.

@@ -187,21 +187,26 @@ async fn insert_together(connection: &mut PgConnection, batch: &[Quiet]) -> Resu
     let rulebooks: Vec<&str> = rows.iter().map(|(_, quiet, _)| quiet.rulebook.as_str()).collect();
     let decided: Vec<i64> = rows.iter().map(|(_, quiet, _)| micros(quiet.decided_at)).collect();
     let counts: Vec<i64> = rows.iter().map(|(_, _, count)| *count).collect();
+    // Numbered in the order of the batch, but entered in that of their ids: two workers that enter the same events at
+    // once then wait for one another in one direction only.
     let entered = sqlx::query!(
-        "INSERT INTO events (id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target,
-           connector, status, sync_type, error, occurred_at, received_at, outcome, rulebook, decided_at, deliveries,
-           stream_sequence, subject, headers, body_redacted, body)
-         SELECT id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target, connector,
-           status, sync_type, error, occurred_at, received_at, 'no_rule', rulebook, decided_at, deliveries,
+        "INSERT INTO events (xact, row, id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap,
+           target, connector, status, sync_type, error, occurred_at, received_at, outcome, rulebook, decided_at,
+           deliveries, stream_sequence, subject, headers, body_redacted, body)
+         OVERRIDING SYSTEM VALUE
+         SELECT xact, row, id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target,
+           connector, status, sync_type, error, occurred_at, received_at, 'no_rule', rulebook, decided_at, deliveries,
            stream_sequence, subject, headers, body_redacted, body
-         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-           $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
-           $17::bigint[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::text[],
-           $24::text[], $25::boolean[], $26::bytea[]) WITH ORDINALITY
-           AS batch (id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target, connector,
-             status, sync_type, error, occurred_at, received_at, rulebook, decided_at, deliveries, stream_sequence,
-             subject, headers, body_redacted, body, place)
-         ORDER BY place
+         FROM (SELECT pg_current_xact_id()::text::bigint AS xact, nextval('events_row_seq') AS row, batch.*
+           FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+             $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+             $17::bigint[], $18::bigint[], $19::text[], $20::bigint[], $21::bigint[], $22::bigint[], $23::text[],
+             $24::text[], $25::boolean[], $26::bytea[]) WITH ORDINALITY
+             AS batch (id, run, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target,
+               connector, status, sync_type, error, occurred_at, received_at, rulebook, decided_at, deliveries,
+               stream_sequence, subject, headers, body_redacted, body, place)
+           ORDER BY place) AS numbered
+         ORDER BY id COLLATE ucs_basic
          ON CONFLICT (id) DO UPDATE SET deliveries = events.deliveries + excluded.deliveries
          RETURNING id, deliveries",
         column!(row => row.id) as &[&str],

@@ -94,8 +94,9 @@ fn by_code(error: &dyn DatabaseError, name: &str) -> StoreError {
         "25006" => StoreError::Refused(format!(
             "the event log {name} can't be written: Postgres is read-only there; --database-url must name the primary"
         )),
-        "42501" => StoreError::Refused(format!(
-            "this user may not do that in the event log {name} ({message}): give it the rights of the schema's owner"
+        // 3F000: no schema in which it may create tables.
+        "42501" | "3F000" => StoreError::Refused(format!(
+            "this user may not do that in the event log {name} ({message}): make it the owner of a schema or database"
         )),
         "55P03" => {
             StoreError::Unavailable(format!("the event log {name} is locked by another program ({message})"))

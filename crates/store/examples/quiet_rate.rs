@@ -1,16 +1,16 @@
 //! How many events a second the log takes on which no rule acts, by size of batch: each batch is one transaction and
-//! one sync to the disk. `cargo run --release -p store-sqlite --example quiet_rate [DIRECTORY]`
+//! one sync to the disk. `cargo run --release -p store --example quiet_rate URL`
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use domain::envelope::Source;
 use domain::event::{Event, Kind};
-use domain::journal::{Access, Arrival, Filter, Outcome, Quiet};
+use domain::journal::{Arrival, Filter, Outcome, Quiet};
 use domain::names::{EventId, Identity};
 use domain::plan::LIVE;
 use jiff::Timestamp;
-use store_sqlite::{BUSY_TIMEOUT, SqliteStore};
+use store::{Access, Store};
 
 const EVENTS: u64 = 100_000;
 
@@ -59,30 +59,26 @@ fn quiet(number: u64) -> Quiet {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let directory = match std::env::args().nth(1) {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    for batch in [1, 50, 500, 2000] {
-        let url = format!("sqlite://{}/{batch}.db", directory.path().display());
-        let store = SqliteStore::open(&url, &Access::Worker { worker: "w".to_owned() }, BUSY_TIMEOUT).await?;
-        let events: Vec<Quiet> = (0..EVENTS.min(1000 * batch)).map(quiet).collect();
+    let url = std::env::args().nth(1).ok_or("give the URL of a new event log")?;
+    let store = Store::open(&url, Access::Worker { worker: "w".to_owned() }).await?;
+    let mut first = 0;
+    for batch in [1, 50, 2000, 500] {
+        let events: Vec<Quiet> = (first..first + EVENTS.min(1000 * batch)).map(quiet).collect();
+        first += EVENTS;
         let begun = Instant::now();
         for some in events.chunks(usize::try_from(batch)?) {
             store.record_quiet(some).await?;
         }
         let took = begun.elapsed().as_secs_f64();
         println!("{:6} events by {batch:4}: {:8.0} a second", events.len(), events.len() as f64 / took);
-        if batch == 500 {
-            look(&store).await?;
-            forget(&store).await?;
-        }
-        store.close().await;
     }
+    look(&store).await?;
+    forget(&store).await?;
+    store.close().await;
     Ok(())
 }
 
-async fn look(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
+async fn look(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
     let at = |number: u64| Timestamp::UNIX_EPOCH + Duration::from_millis(1_800_000_000_000 + number);
     for (what, filter) in [
         ("newest", Filter::default()),
@@ -100,7 +96,7 @@ async fn look(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn forget(store: &SqliteStore) -> Result<(), Box<dyn std::error::Error>> {
+async fn forget(store: &Store) -> Result<(), Box<dyn std::error::Error>> {
     let cutoff = Timestamp::UNIX_EPOCH + Duration::from_millis(1_800_000_000_000 + EVENTS / 2);
     let (begun, mut longest, mut gone) = (Instant::now(), Duration::ZERO, 0);
     loop {
