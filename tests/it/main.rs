@@ -5,10 +5,14 @@
 mod bus_contract;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
+/// Several workers share a queue and an event log in Postgres.
+mod many_workers;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
+/// What every event log promises, on `SQLite` and on Postgres.
+mod store_contract;
 /// The house keeps its own rules.
 mod tidy;
 /// What the worker does when things go wrong: outside, inside, and with the rules.

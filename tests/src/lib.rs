@@ -3,5 +3,6 @@
 
 pub mod ingest;
 pub mod nats;
+pub mod postgres;
 pub mod program;
 pub mod stage;
