@@ -124,6 +124,7 @@ enum Request {
     Append(Append, Reply),
     Take { most: usize, most_bytes: u64, reply: oneshot::Sender<Vec<(u64, Envelope)>> },
     Rewind,
+    Alive(Instant),
     Close,
 }
 
@@ -199,6 +200,13 @@ impl Spool {
     /// if the thread is too busy to be told.
     pub(crate) fn rewind(&self) -> bool {
         self.0.requests.try_send(Request::Rewind).is_ok()
+    }
+
+    /// Says that at this moment NATS was there, and was the server, with the stream, that had acknowledged what is kept:
+    /// only that lets the time of what is kept pass.
+    pub(crate) fn alive(&self, at: Instant) {
+        // If the thread is too busy, the next look tells it.
+        let _told = self.0.requests.try_send(Request::Alive(at));
     }
 
     /// Goes up with every [`rewind`](Self::rewind): to be read before something is published.
@@ -277,6 +285,7 @@ impl Thread {
                             tracing::info!("{again} events of the spool are published again");
                         }
                     }
+                    Request::Alive(at) => self.keeper.alive(at),
                     Request::Close => open = false,
                 }
                 let more = open && appends.len() < TOGETHER && bytes < TOGETHER_BYTES;

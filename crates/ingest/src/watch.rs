@@ -1,6 +1,6 @@
 //! Keeps watch over NATS: is it there, will it do, are the streams as they must be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::{Bus, CheckError, ConnectError, Existing, Mark, SetupError, StreamName};
 use domain::config::Jetstream;
@@ -157,7 +157,7 @@ impl Watch {
 
     /// Whether the server still has what it has acknowledged. A server that was started anew, or whose stream went
     /// back, may have lost what it had not written to its disk.
-    fn compare(&mut self, highest: u64, mark: &Mark) {
+    fn compare(&mut self, asked: Instant, highest: u64, mark: &Mark) {
         let server = self.bus.server_id();
         let other = self.server.is_some() && self.server != server;
         let anew = self.created.is_some_and(|created| created != mark.created);
@@ -170,12 +170,12 @@ impl Watch {
             );
             self.queue.forget();
         }
-        if let Some(spool) = self.queue.durability().spool()
-            && (other || anew || back)
-            && !spool.rewind()
-        {
-            // Remembered as it was: the next look finds the same again.
-            return;
+        if let Some(spool) = self.queue.durability().spool() {
+            if (other || anew || back) && !spool.rewind() {
+                // Remembered as it was: the next look finds the same again.
+                return;
+            }
+            spool.alive(asked);
         }
         (self.server, self.created) = (server, Some(mark.created));
     }
@@ -213,10 +213,10 @@ impl Watch {
 
     async fn measure(&mut self) -> Found {
         // Before the question: what is acknowledged after it may be more than the answer knows of.
-        let highest = self.queue.highest();
+        let (asked, highest) = (Instant::now(), self.queue.highest());
         match bus::mark(&self.bus, StreamName::Hooks).await {
             Ok(mark) => {
-                self.compare(highest, &mark);
+                self.compare(asked, highest, &mark);
                 let version = self.bus.server_version().unwrap_or_default();
                 self.tell(Some(Broker { version, replicas: mark.replicas }));
                 Found::Good

@@ -155,12 +155,12 @@ impl Index {
         }
     }
 
-    /// Records whose time of being kept is over, at most `most`.
-    pub(super) fn expired(&mut self, keep: Duration, now: Instant, most: usize) -> Vec<u64> {
+    /// Records that were acknowledged `keep` before `alive` or earlier, at most `most`.
+    pub(super) fn expired(&mut self, keep: Duration, alive: Instant, most: usize) -> Vec<u64> {
         let mut expired = Vec::new();
         while expired.len() < most
             && let Some((since, place)) = self.kept.front().copied()
-            && now.saturating_duration_since(since) >= keep
+            && since.checked_add(keep).is_some_and(|until| until <= alive)
         {
             self.kept.pop_front();
             if self.state(place) == Some(State::Kept(since)) {

@@ -58,6 +58,8 @@ pub(super) struct Keeper {
     /// To be deleted with the next commit.
     deletions: Vec<u64>,
     epoch: u64,
+    /// When NATS was last known to be the one that had acknowledged what is kept.
+    alive: Option<Instant>,
     full: bool,
     compacted: Option<Instant>,
 }
@@ -82,6 +84,7 @@ impl Keeper {
             next: 0,
             deletions: Vec::new(),
             epoch: 0,
+            alive: None,
             full: false,
             compacted: None,
         };
@@ -120,8 +123,9 @@ impl Keeper {
         for one in settled {
             self.settle(one, now);
         }
-        if let Some(keep) = self.limits.keep {
-            self.deletions.extend(self.index.expired(keep, now, EXPIRED_MOST));
+        // A server that is not seen may have lost what it had acknowledged: its time does not pass.
+        if let (Some(keep), Some(alive)) = (self.limits.keep, self.alive) {
+            self.deletions.extend(self.index.expired(keep, alive, EXPIRED_MOST));
         }
         self.mend(now);
         let mut put = Vec::new();
@@ -186,6 +190,11 @@ impl Keeper {
             }
         }
         events
+    }
+
+    /// At this moment NATS was there, and still the one that had acknowledged what is kept.
+    pub(super) fn alive(&mut self, at: Instant) {
+        self.alive = Some(at);
     }
 
     /// What was acknowledged or set aside before is to be published again, and what is acknowledged under an older
