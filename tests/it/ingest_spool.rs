@@ -47,33 +47,45 @@ fn body(number: usize) -> Vec<u8> {
 
 /// Event ids in `HOOKS`, oldest first.
 async fn hooks(nats: &NatsServer) -> Vec<String> {
-    let context = jetstream::new(async_nats::connect(&nats.url).await.unwrap());
-    let mut stream = context.get_stream("HOOKS").await.unwrap();
-    let state = stream.info().await.unwrap().state.clone();
-    let mut ids = Vec::new();
-    for sequence in state.first_sequence.max(1)..=state.last_sequence {
-        let message = stream.get_raw_message(sequence).await.unwrap();
-        ids.push(message.headers.get("Nats-Msg-Id").unwrap().to_string());
-    }
-    ids
+    try_hooks(nats).await.expect("the stream is there")
 }
 
-/// What was answered 2xx and is not in `HOOKS`, and what is there more than once.
-async fn lost_and_repeated(nats: &NatsServer, answered: &[String]) -> (Vec<String>, Vec<String>) {
+async fn try_hooks(nats: &NatsServer) -> Option<Vec<String>> {
+    let context = jetstream::new(async_nats::connect(&nats.url).await.ok()?);
+    let mut stream = context.get_stream("HOOKS").await.ok()?;
+    let state = stream.info().await.ok()?.state.clone();
+    let read =
+        (state.first_sequence.max(1)..=state.last_sequence).map(|sequence| stream.get_raw_message(sequence));
+    let read = futures_util::future::try_join_all(read).await.ok()?;
+    Some(
+        read.iter()
+            .filter_map(|message| message.headers.get("Nats-Msg-Id"))
+            .map(ToString::to_string)
+            .collect(),
+    )
+}
+
+/// Waits until everything that was answered 2xx is in `HOOKS` and the spool holds nothing that NATS lacks; then nothing
+/// may be there twice.
+async fn arrived_once(ingest: &Ingest, nats: &NatsServer, answered: &[String]) {
+    let deadline = Instant::now() + PATIENCE;
+    let ids = loop {
+        let ids = try_hooks(nats).await.unwrap_or_default();
+        let lost = answered.iter().filter(|id| !ids.contains(id)).count();
+        if lost == 0 {
+            break ids;
+        }
+        assert!(Instant::now() < deadline, "{lost} of {} are lost\n{}", answered.len(), ingest.program.log());
+        sleep(Duration::from_millis(50)).await;
+    };
+    // Who comes late may be one too many.
+    ingest.until_metric("gluehook_spool_events", |events| events == 0).await;
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for id in hooks(nats).await {
         *counts.entry(id).or_default() += 1;
     }
-    let lost = answered.iter().filter(|id| !counts.contains_key(*id)).cloned().collect();
-    let repeated = counts.into_iter().filter(|(_, count)| *count > 1).map(|(id, _)| id).collect();
-    (lost, repeated)
-}
-
-const NONE: (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-
-/// Waits until the spool holds nothing that NATS lacks.
-async fn drained(ingest: &Ingest) {
-    ingest.until_metric("gluehook_spool_events", |events| events == 0).await;
+    counts.retain(|_, count| *count > 1);
+    assert!(counts.is_empty(), "{counts:?} of {}", ids.len());
 }
 
 /// Waits until `HOOKS` holds so many.
