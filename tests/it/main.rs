@@ -7,6 +7,8 @@ mod bus_contract;
 mod ingest_http;
 /// Several workers share a queue and an event log in Postgres.
 mod many_workers;
+/// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
+mod ingest_spool;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.
