@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bus::permissions::{self, Duty};
 use bus::{Bus, CheckError, ConnectError, Existing, SetupError};
 use domain::config::Jetstream;
 use service::CancellationToken;
@@ -35,6 +36,8 @@ pub(crate) struct Watch {
     setup: bool,
     /// Largest body that any endpoint takes.
     largest_body: u64,
+    /// Names of the endpoints: what they are stored under must be allowed.
+    endpoints: Vec<String>,
     readiness: Readiness,
     queue: Queue,
     last: Option<Found>,
@@ -46,10 +49,11 @@ impl Watch {
         jetstream: Jetstream,
         setup: bool,
         largest_body: u64,
+        endpoints: Vec<String>,
         readiness: Readiness,
         queue: Queue,
     ) -> Self {
-        Self { bus, jetstream, setup, largest_body, readiness, queue, last: None }
+        Self { bus, jetstream, setup, largest_body, endpoints, readiness, queue, last: None }
     }
 
     /// The first look, before anything is served. NATS may be away: then every webhook is answered 503 until it comes.
@@ -130,10 +134,24 @@ impl Watch {
             }
         }
         match bus::check(&self.bus, &self.jetstream).await {
-            Ok(()) => Found::Good,
+            Ok(()) => self.permitted().await,
             Err(CheckError::Connection(ConnectError::Unreachable(why))) => Found::Away(why),
             Err(error) => Found::Wrong(error.to_string()),
         }
+    }
+
+    /// A denied publish would look like a server that does not answer.
+    async fn permitted(&self) -> Found {
+        for endpoint in &self.endpoints {
+            for duty in [Duty::Receive { endpoint }, Duty::Quarantine { endpoint }] {
+                match permissions::missing(&self.bus, duty).await.map(|denied| denied.into_iter().next()) {
+                    Ok(None) => {}
+                    Ok(Some(denied)) => return Found::Wrong(denied.to_string()),
+                    Err(why) => return Found::Away(why),
+                }
+            }
+        }
+        Found::Good
     }
 
     /// Does the server take the largest body that we take, with its headers?
