@@ -5,6 +5,10 @@
 mod bus_contract;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
+/// What each NATS user may do, over TLS, with the configuration that ships.
+mod nats_users;
+/// Repeating and mending.
+mod operating;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.

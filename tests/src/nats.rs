@@ -26,6 +26,7 @@ pub struct NatsServer {
     port: u16,
     config: PathBuf,
     process: Option<Child>,
+    env: Vec<(String, String)>,
     // Removed after the process is gone.
     home: TempDir,
 }
@@ -38,19 +39,25 @@ impl NatsServer {
 
     /// Starts a server with `JetStream` and more lines in its configuration file.
     pub async fn start_with(more: &str) -> Self {
-        Self::start_in(|home| format!("jetstream {{ store_dir: {:?} }}\n{more}\n", home.join("store"))).await
+        Self::start_with_env(more, Vec::new()).await
+    }
+
+    /// As [`NatsServer::start_with`]; `env` holds what the configuration calls `$NAME`.
+    pub async fn start_with_env(more: &str, env: Vec<(String, String)>) -> Self {
+        let config = |home: &Path| format!("jetstream {{ store_dir: {:?} }}\n{more}\n", home.join("store"));
+        Self::start_in(config, env).await
     }
 
     /// Starts a server that has only core NATS.
     pub async fn start_without_jetstream() -> Self {
-        Self::start_in(|_| String::new()).await
+        Self::start_in(|_| String::new(), Vec::new()).await
     }
 
-    async fn start_in(config: impl FnOnce(&Path) -> String) -> Self {
+    async fn start_in(config: impl FnOnce(&Path) -> String, env: Vec<(String, String)>) -> Self {
         let home = tempfile::Builder::new().prefix("gluehook-nats-").tempdir().expect("a directory is made");
         let path = home.path().join("nats.conf");
         fs::write(&path, config(home.path())).expect("the configuration is written");
-        let mut server = Self { url: String::new(), port: 0, config: path, process: None, home };
+        let mut server = Self { url: String::new(), port: 0, config: path, process: None, env, home };
         server.start_again().await;
         server
     }
@@ -88,6 +95,7 @@ impl NatsServer {
             .arg(&self.config)
             .arg("--ports_file_dir")
             .arg(self.home.path())
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)

@@ -32,7 +32,13 @@ pub struct Args {
     pub nats_creds: Option<PathBuf>,
 
     /// File with the nkey seed (SU…) of the NATS user
-    #[arg(long, global = true, env = "GLUEHOOK_NATS_NKEY", value_name = "FILE", conflicts_with = "nats_creds")]
+    #[arg(
+        long,
+        global = true,
+        env = "GLUEHOOK_NATS_NKEY",
+        value_name = "FILE",
+        conflicts_with = "nats_creds"
+    )]
     pub nats_nkey: Option<PathBuf>,
 
     /// Certificates (PEM) of the authorities that the NATS server's certificate is trusted by; TLS is then a must
@@ -120,9 +126,13 @@ impl Args {
             })?;
         }
         if let Some(path) = &self.nats_nkey {
-            options = options.nkey(seed(&read(path, "--nats-nkey", "the nkey seed file")?).ok_or_else(|| {
-                format!("{} (--nats-nkey) holds no seed of a NATS user: it is a line that begins with SU", path.display())
-            })?);
+            options =
+                options.nkey(seed(&read(path, "--nats-nkey", "the nkey seed file")?).ok_or_else(|| {
+                    format!(
+                        "{} (--nats-nkey) holds no seed of a NATS user: it is a line that begins with SU",
+                        path.display()
+                    )
+                })?);
         }
         if let Some(path) = &self.nats_ca {
             read(path, "--nats-ca", "the certificates")?;
@@ -284,8 +294,10 @@ mod tests {
     #[test]
     fn no_two_programs_read_each_others_answers() {
         let args = Args::for_url("nats://a");
-        let prefixes: std::collections::BTreeSet<_> =
-            ["gluehook-ingest", "gluehook-worker", "gluehook"].iter().map(|name| args.inbox_prefix(name)).collect();
+        let prefixes: std::collections::BTreeSet<_> = ["gluehook-ingest", "gluehook-worker", "gluehook"]
+            .iter()
+            .map(|name| args.inbox_prefix(name))
+            .collect();
         assert_eq!(prefixes.len(), 3);
         for wrong in ["", "a.", "a.*", ">", "a b"] {
             assert!(inbox_prefix(wrong).is_err(), "{wrong}");

@@ -207,10 +207,7 @@ impl Bus {
     }
 
     /// Asks the NATS API for something that needs no further words.
-    pub(crate) async fn ask<T: DeserializeOwned>(
-        &self,
-        subject: String,
-    ) -> Result<Response<T>, AskError> {
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, subject: String) -> Result<Response<T>, AskError> {
         #[derive(Serialize)]
         struct Nothing {}
         self.ask_for(subject, &Nothing {}).await

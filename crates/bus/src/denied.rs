@@ -153,7 +153,8 @@ mod tests {
         let denied = Denied::read(r#"Permissions Violation for Publish to "hooks.a.job""#).unwrap();
         assert_eq!(denied.subject(), "hooks.a.job");
         assert!(denied.to_string().starts_with("this NATS user may not publish to hooks.a.job (Permissions"));
-        let denied = Denied::read(r#"Permissions Violation for Subscription to "_INBOX.x.*" using queue "q""#);
+        let denied =
+            Denied::read(r#"Permissions Violation for Subscription to "_INBOX.x.*" using queue "q""#);
         assert!(denied.unwrap().to_string().contains("subscribe to _INBOX.x.*"));
         for other in ["Maximum Payload Violation", "Permissions Violation for Publish to x", ""] {
             assert_eq!(Denied::read(other), None, "{other}");
@@ -179,7 +180,9 @@ mod tests {
         assert_eq!(denials.listen().denied("z", "_INBOX_x").await, inbox);
         denials.forget();
         assert!(
-            tokio::time::timeout(Duration::from_millis(20), denials.listen().denied("z", "_INBOX_x")).await.is_err()
+            tokio::time::timeout(Duration::from_millis(20), denials.listen().denied("z", "_INBOX_x"))
+                .await
+                .is_err()
         );
     }
 }

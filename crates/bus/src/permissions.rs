@@ -116,7 +116,8 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             .into_iter()
             .flat_map(|stream| {
                 let name = stream.name();
-                let verbs = ["CREATE", "UPDATE"].map(|verb| api(format!("$JS.API.STREAM.{verb}.{name}"), None));
+                let verbs =
+                    ["CREATE", "UPDATE"].map(|verb| api(format!("$JS.API.STREAM.{verb}.{name}"), None));
                 let consumer = stream
                     .consumer()
                     .map(|consumer| api(format!("$JS.API.CONSUMER.CREATE.{name}.{consumer}"), None));
@@ -155,7 +156,8 @@ mod tests {
             Duty::SetUp,
         ];
         for Probe { subject, allow, .. } in duties.into_iter().flat_map(probes) {
-            let covered = allow.strip_suffix('>').map_or(subject == allow, |start| subject.starts_with(start));
+            let covered =
+                allow.strip_suffix('>').map_or(subject == allow, |start| subject.starts_with(start));
             assert!(covered, "{allow} does not cover {subject}");
         }
     }

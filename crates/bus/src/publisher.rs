@@ -110,9 +110,8 @@ impl Bus {
             message = message.message_id(id);
         }
         let to = subject.clone();
-        let acknowledged = self.unless_denied(&to, async {
-            self.jetstream.send_publish(subject, message).await?.await
-        });
+        let acknowledged =
+            self.unless_denied(&to, async { self.jetstream.send_publish(subject, message).await?.await });
         let lost = async {
             while connected.changed().await.is_ok() {
                 if !*connected.borrow_and_update() {

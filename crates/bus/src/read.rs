@@ -105,7 +105,8 @@ impl Scan {
             ..Default::default()
         };
         let api = format!("$JS.API.CONSUMER.CREATE.{}", stream.name());
-        let made = bus.unless_denied(&api, bus.jetstream.create_consumer_on_stream(config, stream.name())).await;
+        let made =
+            bus.unless_denied(&api, bus.jetstream.create_consumer_on_stream(config, stream.name())).await;
         let made = made.map_err(|denied| failed(bus, stream, &denied))?;
         let reader = made.map_err(|error| {
             let gone = matches!(error.kind(), ConsumerErrorKind::JetStream(told) if told.error_code() == ErrorCode::STREAM_NOT_FOUND);

@@ -225,7 +225,8 @@ pub async fn setup(bus: &Bus, jetstream: &Jetstream, existing: Existing) -> Resu
             None => {
                 let api = format!("$JS.API.STREAM.CREATE.{}", name.name());
                 let created = bus.unless_denied(&api, bus.jetstream.create_stream(expected.clone())).await;
-                let created = created.map_err(|denied| refused(bus, "create stream", name.name(), &denied))?;
+                let created =
+                    created.map_err(|denied| refused(bus, "create stream", name.name(), &denied))?;
                 let created = created.map_err(|error| refused(bus, "create stream", name.name(), &error))?;
                 changes.push(Change(format!("created stream {}", name.name())));
                 // A server drops what it doesn't know without a word.

@@ -84,8 +84,7 @@ pub async fn reached(bus: &Bus) -> Result<Reached, ReadError> {
 /// The stream can't be read.
 pub async fn queued(bus: &Bus, run: &str) -> Result<Vec<Queued>, ReadError> {
     let filter = format!("replay.{}.>", subject_token(run));
-    let mut scan =
-        Scan::begin_with(bus, StreamName::Replay, &filter, Start::Sequence(1), None, true).await?;
+    let mut scan = Scan::begin_with(bus, StreamName::Replay, &filter, Start::Sequence(1), None, true).await?;
     let mut queued = Vec::new();
     while let Some(message) = scan.next().await? {
         let headers = message.headers.unwrap_or_default();
