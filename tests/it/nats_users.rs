@@ -5,6 +5,8 @@ use async_nats::ConnectOptions;
 use async_nats::jetstream;
 use bus::permissions::{Duty, missing};
 use bus::{Args, Bus, StreamName};
+use domain::envelope::{Envelope, Source};
+use domain::names::EventId;
 use nkeys::KeyPair;
 use sandbox::{Slack, webhook};
 use tempfile::TempDir;
@@ -65,6 +67,17 @@ impl House {
 
     async fn bus(&self, user: &str) -> Bus {
         Bus::connect(&self.args(user), "test").await.unwrap()
+    }
+
+    /// NATS without Gluehook in between, as a user.
+    async fn raw(&self, user: &str) -> jetstream::Context {
+        let seed = std::fs::read_to_string(self.path(user)).unwrap();
+        let client = ConnectOptions::with_nkey(seed)
+            .add_root_certificates(tls("ca.pem"))
+            .require_tls(true)
+            .custom_inbox_prefix(self.args(user).nats_inbox_prefix.unwrap())
+            .connect(&self.nats.url);
+        jetstream::new(client.await.unwrap())
     }
 
     /// The flags of a program in the hands of a user.
@@ -338,14 +351,7 @@ async fn looking_for_permissions_leaves_no_trace_and_finds_what_is_missing() {
             assert_eq!(missing.is_empty(), may, "{user} {duty:?}: {missing:?}");
         }
     }
-    let seed = std::fs::read_to_string(house.path("OPERATOR")).unwrap();
-    let client = ConnectOptions::with_nkey(seed)
-        .add_root_certificates(tls("ca.pem"))
-        .custom_inbox_prefix("_INBOX_gluehook")
-        .connect(&house.nats.url)
-        .await
-        .unwrap();
-    let context = jetstream::new(client);
+    let context = house.raw("OPERATOR").await;
     for stream in StreamName::ALL {
         let stream = context.get_stream(stream.name()).await.unwrap();
         let info = stream.cached_info();
@@ -399,4 +405,62 @@ async fn a_server_that_asks_for_a_certificate_gets_one_and_a_stranger_is_not_tru
     args.nats_ca = Some(tls("client.pem"));
     let error = Bus::connect(&args, "test").await.unwrap_err().to_string();
     assert!(error.contains("--nats-ca"), "{error}");
+}
+
+#[tokio::test]
+async fn ingest_that_is_not_let_in_waits_and_says_why() {
+    let house = House::start().await;
+    house.configure("http://127.0.0.1:1");
+    std::fs::write(house.path("INGEST"), KeyPair::new_user().seed().unwrap()).unwrap();
+    let ingest = house.ingest();
+    ingest.line("refuses us: set --nats-nkey").await;
+    let admin = address(&ingest.line("admin on ").await, "admin on ");
+    let ready = client().get(format!("{admin}/readyz")).send().await.unwrap();
+    assert_eq!(ready.status().as_u16(), 503);
+    let told = ready.text().await.unwrap();
+    assert!(told.contains("refuses us"), "{told}");
+}
+
+#[tokio::test]
+async fn a_consumer_of_a_developers_own_feeds_no_worker_wherever_it_delivers() {
+    let house = House::start().await;
+    let operator = house.bus("OPERATOR").await;
+    bus::setup(&operator, &domain::config::Jetstream::default(), bus::Existing::MustMatch).await.unwrap();
+    let body = bytes::Bytes::from_static(b"{}");
+    let envelope = Envelope::unsealed_from_queue(
+        EventId::from_text("x"),
+        "hotglue".to_owned(),
+        Source::Hotglue,
+        "2026-03-02T12:00:00Z".parse().unwrap(),
+        "hooks.hotglue.job.S.t".to_owned(),
+        Vec::new(),
+        body,
+    );
+    house.bus("INGEST").await.publisher().publish(&envelope).await.unwrap();
+    let developer = house.raw("DEVELOPER").await;
+    for (name, place) in [("a", "replay.mine.hotglue.job.S.t"), ("b", "$JS.API.STREAM.PURGE.HOOKS")] {
+        let config = jetstream::consumer::push::Config {
+            name: Some(name.to_owned()),
+            deliver_subject: place.to_owned(),
+            ack_policy: jetstream::consumer::AckPolicy::None,
+            ..Default::default()
+        };
+        developer.create_consumer_on_stream(config, "HOOKS").await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stream = developer.get_stream_no_info("HOOKS").await.unwrap();
+            let info = stream.consumer_info(name).await.unwrap();
+            if info.delivered.stream_sequence == 1 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{info:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let kept = bus::replay::get(&operator, 1).await.unwrap().expect("nothing was purged");
+    assert_eq!(
+        bus::replay::publish(&operator, "r1", &kept).await.unwrap().sequence,
+        1,
+        "it is the first replay"
+    );
 }

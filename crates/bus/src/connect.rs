@@ -35,6 +35,8 @@ pub struct Bus {
     inbox: Arc<str>,
     /// As in `--nats-url`, without passwords.
     url: Arc<str>,
+    /// How the connection is made.
+    args: Arc<Args>,
 }
 
 /// What the events of the connection told.
@@ -127,9 +129,19 @@ impl Bus {
         };
         let options = args.identify(options).await.map_err(ConnectError::Unfit)?;
         let url = args.nats_url.to_string();
-        let client = options.connect(servers).await.map_err(|error| refused(error.kind(), &url))?;
+        let client = options
+            .connect(servers)
+            .await
+            .map_err(|error| refused(error.kind(), &error.to_string(), &url))?;
         let jetstream = ContextBuilder::new().timeout(PUBLISH_TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, known, inbox: inbox.into(), url: url.into() })
+        Ok(Self {
+            client,
+            jetstream,
+            known,
+            inbox: inbox.into(),
+            url: url.into(),
+            args: Arc::new(args.clone()),
+        })
     }
 
     /// Will the server do? Only asked when there is a connection.
@@ -163,6 +175,15 @@ impl Bus {
     #[must_use]
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.known.connected.subscribe()
+    }
+
+    /// Why there is no connection, where the server is there and does not let us in: a connection that mends itself does not
+    /// tell. None when nobody answers, or when all is well by now.
+    pub async fn locked_out(&self) -> Option<String> {
+        match Self::open(&self.args, "gluehook-look", false).await {
+            Err(ConnectError::Unfit(why)) => Some(why),
+            Err(ConnectError::Unreachable(_)) | Ok(_) => None,
+        }
     }
 
     /// Where NATS is, without passwords.
@@ -308,16 +329,26 @@ fn nobody(url: &str) -> String {
     format!("no NATS server answers at {url}: start one with `gluehook up`, or set --nats-url")
 }
 
-fn refused(kind: ConnectErrorKind, url: &str) -> ConnectError {
+/// Is it about TLS? The client calls a certificate that it does not trust trouble with the line.
+fn is_about_tls(error: &str) -> bool {
+    let error = error.to_lowercase();
+    ["certificate", "tls", "handshake"].iter().any(|word| error.contains(word))
+}
+
+fn refused(kind: ConnectErrorKind, error: &str, url: &str) -> ConnectError {
+    let no_tls = || {
+        ConnectError::Unfit(format!(
+            "no TLS connection to the NATS server at {url} ({error}): name the authority of its certificate with --nats-ca, our own certificate with --nats-cert where it asks for one, and begin the URL with tls:// only if it speaks TLS"
+        ))
+    };
     match kind {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             ConnectError::Unfit(format!(
                 "the NATS server at {url} refuses us: set --nats-nkey or --nats-creds, or user and password in --nats-url"
             ))
         }
-        ConnectErrorKind::Tls => ConnectError::Unfit(format!(
-            "no TLS connection to the NATS server at {url}: name the authority of its certificate with --nats-ca, and begin the URL with tls:// only if it speaks TLS"
-        )),
+        ConnectErrorKind::Tls => no_tls(),
+        ConnectErrorKind::Io if is_about_tls(error) => no_tls(),
         ConnectErrorKind::ServerParse => {
             ConnectError::Unfit(format!("{url} is no address of a NATS server: write it as nats://host:4222"))
         }

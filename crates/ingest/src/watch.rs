@@ -119,7 +119,8 @@ impl Watch {
 
     async fn find(&mut self) -> Found {
         if !self.bus.state().connected {
-            return Found::Away(format!("NATS at {} does not answer", self.bus.url()));
+            let nobody = || format!("NATS at {} does not answer", self.bus.url());
+            return Found::Away(self.bus.locked_out().await.unwrap_or_else(nobody));
         }
         if self.setup {
             match bus::setup(&self.bus, &self.jetstream, Existing::MustMatch).await {
