@@ -443,13 +443,15 @@ async fn a_consumer_of_a_developers_own_feeds_no_worker_wherever_it_delivers() {
             name: Some(name.to_owned()),
             deliver_subject: place.to_owned(),
             ack_policy: jetstream::consumer::AckPolicy::None,
+            inactive_threshold: Duration::from_secs(1),
             ..Default::default()
         };
         developer.create_consumer_on_stream(config, "HOOKS").await.unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             let stream = developer.get_stream_no_info("HOOKS").await.unwrap();
-            let info = stream.consumer_info(name).await.unwrap();
+            // Where the server sees nobody who listens, it delivers nothing and forgets the consumer.
+            let Ok(info) = stream.consumer_info(name).await else { break };
             if info.delivered.stream_sequence == 1 {
                 break;
             }
@@ -463,4 +465,17 @@ async fn a_consumer_of_a_developers_own_feeds_no_worker_wherever_it_delivers() {
         1,
         "it is the first replay"
     );
+}
+
+#[tokio::test]
+async fn nats_server_takes_the_secure_configuration_that_ships() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats-secure.conf");
+    let mut server = tokio::process::Command::new(tests::nats::program().unwrap());
+    server.arg("-t").arg("-c").arg(file);
+    server.env("NATS_TLS_CERT", tls("server.pem")).env("NATS_TLS_KEY", tls("server-key.pem"));
+    for name in NAMES {
+        server.env(format!("NATS_NKEY_{name}"), KeyPair::new_user().public_key());
+    }
+    let said = server.output().await.unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
