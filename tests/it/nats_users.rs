@@ -479,3 +479,31 @@ async fn nats_server_takes_the_secure_configuration_that_ships() {
     let said = server.output().await.unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
 }
+
+#[tokio::test]
+async fn a_permission_that_is_taken_away_later_is_named_where_readiness_is_asked_for() {
+    let house = House::start().await;
+    house.configure("http://127.0.0.1:1");
+    let operator = house.bus("OPERATOR").await;
+    bus::setup(&operator, &domain::config::Jetstream::default(), bus::Existing::MustMatch).await.unwrap();
+    let ingest = house.ingest();
+    let line = ingest.line("listening on ").await;
+    let (url, admin) = (address(&line, "listening on "), address(&line, "admin on "));
+    assert_eq!(post(&url, WEBHOOK_SECRET, &webhook::failed_job("one")).await, 200);
+    house.nats.reconfigure(|config| config.replace("\"hooks.>\", \"rejected.*\"", "\"rejected.*\"")).await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ready = client().get(format!("{admin}/readyz")).send().await.unwrap();
+        let (status, told) = (ready.status().as_u16(), ready.text().await.unwrap());
+        if status == 503 && told.contains("this NATS user may not publish to hooks.hotglue.>") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{status} {told}\n{}", ingest.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        post(&url, WEBHOOK_SECRET, &webhook::failed_job("two")).await,
+        503,
+        "our trouble is never a 4xx"
+    );
+}

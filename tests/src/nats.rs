@@ -48,6 +48,15 @@ impl NatsServer {
         Self::start_in(config, env).await
     }
 
+    /// Changes what [`NatsServer::start_with`] was told, while it runs.
+    pub async fn reconfigure(&self, change: impl FnOnce(&str) -> String) {
+        let config = fs::read_to_string(&self.config).expect("it was written");
+        fs::write(&self.config, change(&config)).expect("the configuration is written");
+        let pid = self.process.as_ref().and_then(Child::id).expect("it runs").to_string();
+        let told = Command::new("kill").args(["-HUP", &pid]).status().await.expect("kill runs");
+        assert!(told.success(), "the server could not be told");
+    }
+
     /// Starts a server that has only core NATS.
     pub async fn start_without_jetstream() -> Self {
         Self::start_in(|_| String::new(), Vec::new()).await

@@ -21,9 +21,6 @@ const MOST: usize = 10_000;
 pub(crate) enum Command {
     /// List dead letters, newest first
     List {
-        #[command(flatten)]
-        narrow: Narrow,
-
         /// How many there are, by endpoint and reason, in place of each
         #[arg(long)]
         count: bool,
@@ -31,6 +28,9 @@ pub(crate) enum Command {
         /// Most to list
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
+
+        #[command(flatten)]
+        narrow: Narrow,
     },
     /// Show one with its reason and body
     Show {
@@ -50,9 +50,6 @@ pub(crate) struct Chosen {
     #[arg(value_name = "SEQ|ID", conflicts_with = "all")]
     targets: Vec<Target>,
 
-    #[command(flatten)]
-    narrow: Narrow,
-
     /// All there are
     #[arg(long)]
     all: bool,
@@ -64,6 +61,9 @@ pub(crate) struct Chosen {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 /// What is done with dead letters.

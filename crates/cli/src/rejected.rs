@@ -24,9 +24,6 @@ const MOST: usize = 100_000;
 pub(crate) enum Command {
     /// List refused requests by endpoint and cause, newest first
     List {
-        #[command(flatten)]
-        narrow: Narrow,
-
         /// How many there are, by endpoint and cause, in place of each
         #[arg(long)]
         count: bool,
@@ -34,6 +31,9 @@ pub(crate) enum Command {
         /// Most to list
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
+
+        #[command(flatten)]
+        narrow: Narrow,
     },
     /// Show one with its headers and body, and whether it would be proven by now
     Show {
@@ -101,9 +101,6 @@ pub(crate) struct Chosen {
     #[arg(value_name = "SEQ", conflicts_with = "all")]
     sequences: Vec<u64>,
 
-    #[command(flatten)]
-    narrow: Narrow,
-
     /// All there are
     #[arg(long)]
     all: bool,
@@ -115,6 +112,9 @@ pub(crate) struct Chosen {
     /// Verify, say what would be released, and do nothing
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
@@ -173,11 +173,14 @@ fn not_there(sequence: u64) -> ExitCode {
 
 async fn show(common: &Common, bus: &Bus, sequence: u64, raw: bool, now: Timestamp) -> Result<ExitCode> {
     let Some(found) = rejected::get(bus, sequence).await? else { return Ok(not_there(sequence)) };
+    let keyring = Keyring::open(common);
     if raw {
-        output::bytes(&found.request.body)?;
+        let body = String::from_utf8_lossy(&found.request.body);
+        let hidden = keyring.hide(&body);
+        output::bytes(if hidden == body { &found.request.body } else { hidden.as_bytes() })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let view = View::of(&found, &Keyring::open(common));
+    let view = View::of(&found, &keyring);
     if common.json {
         output::print_json(&view)?;
     } else {

@@ -30,9 +30,6 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    #[command(flatten)]
-    which: Which,
-
     /// Do not ask
     #[arg(long, short = 'y', conflicts_with = "dry_run")]
     yes: bool,
@@ -58,6 +55,9 @@ pub(crate) struct Args {
     /// Do not wait, also when a person watches
     #[arg(long, visible_alias = "no-wait")]
     detach: bool,
+
+    #[command(flatten)]
+    which: Which,
 
     #[command(flatten)]
     to: post::To,

@@ -19,6 +19,8 @@ use crate::output::{self, count};
 const EVERY: Duration = Duration::from_millis(300);
 /// So many looks without a worker that takes anything, and it is said.
 const IDLE_LOOKS: u32 = 10;
+/// So many looks in a row without an answer of NATS, and watching ends: the run goes on.
+const SILENT_LOOKS: u32 = 60;
 /// Events that the event log is asked about one by one, at most, while a run is under way.
 const ASKED_UNDER_WAY: usize = 300;
 /// And when it is over.
@@ -105,11 +107,21 @@ pub(super) async fn follow(
     events: &[Queued],
 ) -> Result<ExitCode> {
     let bar = bar(events.len());
-    let mut idle = 0;
+    let (mut idle, mut silent) = (0, 0);
     let stopped = tokio::signal::ctrl_c();
     tokio::pin!(stopped);
     loop {
-        let reached = reached(bus).await?;
+        let reached = match reached(bus).await {
+            Ok(reached) => reached,
+            Err(error) if silent == SILENT_LOOKS => return Err(error.into()),
+            Err(error) => {
+                silent += 1;
+                bar.set_message(error.to_string());
+                tokio::time::sleep(EVERY).await;
+                continue;
+            }
+        };
+        silent = 0;
         let progress = progress(reached, events, log).await;
         bar.set_position(progress.settled.try_into().unwrap_or(u64::MAX));
         idle = if progress.waiting > 0 && !reached.pulled { idle + 1 } else { 0 };
