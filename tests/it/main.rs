@@ -5,10 +5,14 @@
 mod bus_contract;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
-/// Several workers share a queue and an event log in Postgres.
-mod many_workers;
 /// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
 mod ingest_spool;
+/// Several workers share a queue and an event log in Postgres.
+mod many_workers;
+/// What each NATS user may do, over TLS, with the configuration that ships.
+mod nats_users;
+/// Repeating and mending.
+mod operating;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.
