@@ -10,8 +10,10 @@ mod decide;
 mod explain;
 mod filters;
 mod language;
+mod lint;
 mod read;
 pub mod scenario;
+mod schema;
 mod steps;
 
 use std::fmt;
@@ -22,6 +24,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::explain::{Explanation, LineExplanation, RuleExplanation, StepExplanation};
+pub use self::lint::{Finding, Rehearsal, Severity};
+pub use self::schema::schema;
 use crate::config::{Complaint, FlowSettings};
 use crate::event::{Event, Kind};
 use crate::facts::{Facts, Needs};
@@ -166,6 +170,7 @@ pub struct Rulebook {
     rules: Vec<Rule>,
     compiled: Vec<read::Compiled>,
     texts: language::Texts,
+    doubts: Vec<Complaint>,
 }
 
 impl fmt::Debug for Rulebook {
@@ -195,6 +200,7 @@ impl Rulebook {
             rules: read.rules,
             compiled: read.compiled,
             texts: read.texts,
+            doubts: read.doubts,
         })
     }
 

@@ -1,5 +1,6 @@
 mod deciding;
 mod language;
+mod linting;
 
 use serde_json::json;
 

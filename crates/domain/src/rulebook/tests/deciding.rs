@@ -140,6 +140,22 @@ fn rules_that_contradict_each_other_are_both_broken_and_named() {
 }
 
 #[test]
+fn of_three_rules_that_contradict_each_other_none_is_taken() {
+    let rule = |name: &str, action: &str| {
+        format!("[[rule]]\nname='{name}'\n[[rule.do]]\naction='{action}'\nof='source'\n")
+    };
+    let text = [
+        rule("on", "enable_schedule"),
+        rule("off", "disable_schedule"),
+        rule("also-off", "disable_schedule"),
+    ]
+    .concat();
+    let plan = decided(&book(&text), &failed_job(), &Facts::default());
+    assert_eq!(plan.steps, []);
+    assert!(plan.verdicts.iter().all(|of| matches!(of.verdict, Verdict::Broken { .. })), "{plan:?}");
+}
+
+#[test]
 fn the_same_step_twice_is_one_step() {
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='slack'\ntext='x'\n[[rule.do]]\naction='slack'\ntext='{{ \"x\" }}'\n";
     assert_eq!(decided(&book(text), &failed_job(), &Facts::default()).steps.len(), 1);
