@@ -1,8 +1,11 @@
 //! What is remembered of an event: the words that the event log is written and read in.
 
+mod recorded;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::recorded::{Recorded, Rows, Span};
 use crate::action::Action;
 use crate::event::Event;
 use crate::names::EventId;
