@@ -120,7 +120,7 @@ async fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&common, args).await,
         Command::Replay(args) => replay::run(&common, args).await,
         Command::Dead(command) => dead::run(&common, command).await,
-        Command::Rules(command) => rules::run(&common, command),
+        Command::Rules(command) => rules::run(&common, command).await,
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,

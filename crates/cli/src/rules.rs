@@ -1,5 +1,6 @@
 //! `gluehook rules`: is a rulebook sound, and does it do what its scenarios say?
 
+mod backtest;
 mod check;
 mod junit;
 mod scenarios;
@@ -28,12 +29,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         junit: Option<PathBuf>,
     },
+    /// Try a rulebook on recorded events: what would have been done otherwise?
+    Backtest(backtest::Args),
 }
 
-pub(crate) fn run(common: &Common, command: Command) -> Result<ExitCode> {
+pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
     match command {
         Command::Check(args) => check::run(common, &args),
         Command::Test { path, junit } => scenarios::run(common, path.as_deref(), junit.as_deref()),
+        Command::Backtest(args) => Ok(backtest::run(common, &args).await),
     }
 }
 

@@ -11,6 +11,7 @@ mod explain;
 mod filters;
 mod language;
 mod lint;
+mod outlook;
 mod read;
 pub mod scenario;
 mod schema;
@@ -25,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::explain::{Explanation, LineExplanation, RuleExplanation, StepExplanation};
 pub use self::lint::{Finding, Rehearsal, Severity};
+pub use self::outlook::{Outlook, RuleOutlook};
 pub use self::schema::schema;
 use crate::config::{Complaint, FlowSettings};
 use crate::event::{Event, Kind};
