@@ -50,8 +50,10 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Explained {
     run: String,
-    /// None when nothing was decided in that run.
+    /// None when no rule took it at once, or nothing was decided in that run.
     decided_at: Option<Timestamp>,
+    /// Version of the rulebook that decided, also where no rule took the event.
+    decided_by: Option<String>,
     /// Version of the rules of today.
     current_rulebook: String,
     /// What a reader must know of how this came about.
@@ -141,6 +143,7 @@ fn of_body(
     Ok(Explained {
         run: LIVE.to_owned(),
         decided_at: None,
+        decided_by: None,
         current_rulebook: rulebook.version().to_owned(),
         notes: Vec::new(),
         headline: headline(&event),
