@@ -97,6 +97,11 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads a recorded event again; none when this version does not know its source.
+pub(crate) fn recorded_event(record: &domain::journal::EventRecord, config: &Config) -> Option<Event> {
+    Some(read(&recorded::envelope(record)?, config))
+}
+
 /// Reads a sealed event again, as the worker does; one that can't be read is of unknown kind.
 pub(crate) fn read(envelope: &Envelope, config: &Config) -> Event {
     event::read(envelope, &config.hotglue.failed_records)

@@ -19,3 +19,4 @@ pub mod rulebook;
 pub mod schema;
 pub mod signature;
 pub mod span;
+pub mod standin;

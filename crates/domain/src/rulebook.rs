@@ -123,6 +123,16 @@ impl StepAction {
             Self::RunJob { .. } => "run_job",
         }
     }
+
+    /// Its texts as they stand in the rulebook.
+    fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Slack { channel, text } => channel.iter().chain([text]).map(String::as_str).collect(),
+            Self::EnableSchedule { .. } | Self::DisableSchedule { .. } => Vec::new(),
+            Self::LinkTarget { target } => target.iter().map(String::as_str).collect(),
+            Self::RunJob { tap, name } => vec![tap, name],
+        }
+    }
 }
 
 /// One `[[rule.do]]`.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::sync::LazyLock;
 
+use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Output, State, UndefinedBehavior};
@@ -244,4 +245,16 @@ pub(super) fn sentence(error: &Error) -> String {
         ErrorKind::SyntaxError => format!("it can't be read: {}", detail()),
         _ => detail(),
     }
+}
+
+/// The texts that stand in an expression or a template as constants.
+pub(super) fn texts_in(source: &str, expression: bool) -> Vec<String> {
+    let tokens = tokenize(source, expression, syntax()).map_while(Result::ok);
+    tokens
+        .filter_map(|(token, _)| match token {
+            Token::Str(text) => Some(text.to_owned()),
+            Token::String(text) => Some(text.into()),
+            _ => None,
+        })
+        .collect()
 }

@@ -20,6 +20,7 @@
 //! `now` of the file is the time at which its events come in and are decided.
 
 mod compare;
+mod export;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 
 pub use self::compare::describe;
 use self::compare::{compare, names, takes};
+pub use self::export::{Exported, export};
 use super::{Case, Rulebook};
 use crate::config::{Complaint, FlowSettings};
 use crate::envelope::{Envelope, Source};

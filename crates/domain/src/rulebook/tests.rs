@@ -1,4 +1,5 @@
 mod deciding;
+mod exporting;
 mod language;
 mod linting;
 
@@ -6,6 +7,7 @@ use serde_json::json;
 
 use super::scenario::{describe, read_event};
 use super::*;
+use crate::facts::{Fact, Need};
 use crate::plan::{LIVE, Verdict};
 
 fn event(payload: &serde_json::Value) -> Event {

@@ -67,6 +67,9 @@ pub(super) fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Resu
     Ok(())
 }
 
+/// Lines of a message that are expected.
+const MOST_LINES: usize = 12;
+
 /// A step as scenarios write it: `rule: word what`.
 #[must_use]
 pub fn describe(step: &Step) -> String {
@@ -89,6 +92,18 @@ pub fn describe(step: &Step) -> String {
         }
     };
     format!("{}: {} {what}", step.rule, step.action.word())
+}
+
+/// A step as it is expected: a message by its lines, anything else whole.
+pub(super) fn expectation(step: &Step) -> String {
+    let Action::Slack { channel, text } = &step.action else { return describe(step) };
+    let channel = channel.as_deref().map(|channel| format!(" {channel}")).unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    // What would be taken for a mark can't be a part.
+    let parts =
+        lines.filter(|line| !line.contains(" ~ ") && !line.contains(" !~ ") && !line.starts_with("~ "));
+    let parts: String = parts.take(MOST_LINES).map(|line| format!(" ~ {line}")).collect();
+    format!("{}: slack{channel}{parts}", step.rule)
 }
 
 fn fits(expected: &str, found: &str) -> Result<(), String> {

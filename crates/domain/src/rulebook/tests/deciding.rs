@@ -207,17 +207,16 @@ fn answer(facts: &mut Facts, need: &Need, chance: u8) {
     let yes = chance & 1 == 1;
     let names = if chance & 2 == 2 { vec!["optiply".to_owned()] } else { vec![] };
     facts.learn(match need {
-        Need::Config => crate::facts::Fact::Config {
-            problems: if yes { vec![] } else { vec!["/a is missing".to_owned()] },
-        },
-        Need::State => crate::facts::Fact::State { is_null: chance & 4 == 4 },
-        Need::LinkedSources => crate::facts::Fact::LinkedSources(names),
-        Need::LinkedTargets => crate::facts::Fact::LinkedTargets(names),
-        Need::Schedule => crate::facts::Fact::Schedule(None),
-        Need::LastValue { rule } => crate::facts::Fact::LastValue {
-            rule: rule.clone(),
-            value: (chance & 8 == 8).then(|| "[]".to_owned()),
-        },
+        Need::Config => {
+            Fact::Config { problems: if yes { vec![] } else { vec!["/a is missing".to_owned()] } }
+        }
+        Need::State => Fact::State { is_null: chance & 4 == 4 },
+        Need::LinkedSources => Fact::LinkedSources(names),
+        Need::LinkedTargets => Fact::LinkedTargets(names),
+        Need::Schedule => Fact::Schedule(None),
+        Need::LastValue { rule } => {
+            Fact::LastValue { rule: rule.clone(), value: (chance & 8 == 8).then(|| "[]".to_owned()) }
+        }
     });
 }
 
