@@ -7,6 +7,8 @@ mod bus_contract;
 mod ingest_http;
 /// The operator's tool against a running Gluehook.
 mod operator;
+/// Rules that are checked, explained, tried on the past, and tested with what came in.
+mod rehearsal;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
 /// The house keeps its own rules.
