@@ -161,11 +161,11 @@ fn differ(before: Outlook, after: Outlook) -> Vec<Difference> {
         (Outlook::Unknown(needs), _) | (_, Outlook::Unknown(needs)) => vec![Difference::Unknown(needs)],
         (Outlook::Broken(_), Outlook::Broken(_)) => Vec::new(),
         (_, Outlook::Broken(why)) => vec![Difference::Broken(why)],
-        (before, after) => differing(actions(before), actions(after)),
+        (before, after) => differing(&actions(before), actions(after)),
     }
 }
 
-fn differing(before: Vec<Action>, after: Vec<Action>) -> Vec<Difference> {
+fn differing(before: &[Action], after: Vec<Action>) -> Vec<Difference> {
     let same = |one: &Action, other: &Action| meaning(one) == meaning(other);
     let mut dropped: Vec<_> =
         before.iter().filter(|action| !after.iter().any(|other| same(action, other))).cloned().collect();

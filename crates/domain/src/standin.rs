@@ -205,8 +205,9 @@ impl StandIns {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let looked_for = self.parts.iter().find_map(|part| begins(rest, part));
-            let name =
-                || names.iter().find_map(|(name, token)| rest.starts_with(name).then(|| (name.len(), token)));
+            let name = || {
+                names.iter().find_map(|(name, token)| rest.starts_with(name).then_some((name.len(), token)))
+            };
             if let Some(length) = looked_for {
                 written.push_str(&rest[..length]);
                 rest = &rest[length..];

@@ -59,7 +59,7 @@ impl Rulebook {
 }
 
 fn sorted(mut found: Vec<Finding>) -> Vec<Finding> {
-    found.sort_by(|one, other| one.complaint.at.cmp(&other.complaint.at));
+    found.sort_by_key(|finding| finding.complaint.at);
     found.dedup();
     found
 }

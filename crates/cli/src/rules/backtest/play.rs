@@ -36,9 +36,12 @@ pub(super) struct Setup {
 }
 
 pub(super) struct Players {
-    players: Vec<(mpsc::Sender<Vec<Recorded>>, JoinHandle<Result<Played>>)>,
+    players: Vec<Hired>,
     examples: usize,
 }
+
+/// Where pages are handed to, and what comes of them.
+type Hired = (mpsc::Sender<Vec<Recorded>>, JoinHandle<Result<Played>>);
 
 impl Players {
     pub(super) fn start(setup: &Arc<Setup>) -> Self {

@@ -62,11 +62,11 @@ impl Conditions {
         let both = |one: &All| -> Vec<All> {
             other.0.iter().map(|more| one.iter().chain(more).cloned().collect()).collect()
         };
-        Self(self.0.iter().flat_map(both).filter(|all| possible(all)).collect())
+        Self(self.0.iter().flat_map(both).filter(possible).collect())
     }
 
     pub(super) fn possible(&self) -> bool {
-        self.0.iter().any(|all| possible(all))
+        self.0.iter().any(possible)
     }
 
     /// Does the expression hold wherever these do?
