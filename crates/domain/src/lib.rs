@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod backtest;
+pub mod breaker;
 pub mod config;
 pub mod envelope;
 pub mod event;

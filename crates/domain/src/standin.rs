@@ -59,6 +59,8 @@ pub struct StandIns {
     words: BTreeSet<String>,
     /// And within texts, lower-case, the longest first.
     parts: Vec<String>,
+    /// The words that these are made of, lower-case: `' bo '` may be looked for in a text that was padded before.
+    single: BTreeSet<String>,
     /// Values by token's word.
     tokens: HashMap<String, String>,
     /// How many tokens of a word there are.
@@ -81,7 +83,8 @@ impl StandIns {
         let kinds = Kind::ALL.map(|kind| kind.as_str().to_owned());
         let words =
             all().chain(documented).chain(kinds).chain([REDACTED.to_owned(), String::new()]).collect();
-        Self { words, parts, tokens: HashMap::new(), given: HashMap::new() }
+        let single = words_of(looked_for);
+        Self { words, parts, single, tokens: HashMap::new(), given: HashMap::new() }
     }
 
     /// A payload without what is a customer's.
@@ -217,7 +220,7 @@ impl StandIns {
             } else if is_of_word(first) {
                 let length = self.word_end(rest, &names);
                 let word = &rest[..length];
-                if stays(word) {
+                if stays(word) || self.single.contains(&word.to_lowercase()) {
                     written.push_str(word);
                 } else {
                     written.push_str(&self.token("word", word));
@@ -272,6 +275,11 @@ fn begins(text: &str, part: &str) -> Option<usize> {
         }
     }
     wanted.peek().is_none().then_some(text.len())
+}
+
+fn words_of(looked_for: &[String]) -> BTreeSet<String> {
+    let words = looked_for.iter().flat_map(|text| text.split(|c| !is_of_word(c)));
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 fn word_of(name: &str) -> Option<&'static str> {

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use domain::action::Place;
+use domain::breaker::Sign;
 use domain::event::Event;
 use domain::facts::{Fact, Facts, Need, Needs};
 use domain::journal::{Arrival, Outcome, Seen, Verdicts, scope};
 use domain::plan::{Decision, Plan, Verdict};
 use domain::retry::{self, Next};
 use domain::rulebook::{Case, Rulebook};
-use effects::EffectError;
+use effects::{EffectError, Service};
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -20,6 +21,13 @@ const MAX_ROUNDS: usize = 8;
 
 /// Times that processing may have begun without ever ending before the event is taken for one that kills workers.
 const MAX_CRASHES: u32 = 10;
+
+/// Wait of an event that could not go on through no fault of its own.
+const NOT_NOW: Duration = Duration::from_secs(1);
+/// Wait of an event whose call was cut because the worker stops: another worker may have it at once.
+pub(crate) const HANDED_BACK: Duration = Duration::from_millis(100);
+/// Why such a call has no answer.
+pub(crate) const CUT: &str = "the worker was stopped while the call was under way";
 
 /// How to settle the delivery.
 #[derive(Debug)]
@@ -42,8 +50,8 @@ enum Stop {
     /// Trying again may help; no sooner than the given wait.
     Transient(String, Option<Duration>),
     Permanent(String),
-    /// A step is in other hands; nothing has failed.
-    Busy(Duration),
+    /// It can't go on now, and nothing has failed: a step is in other hands, the outside is down.
+    NotNow(String, Duration),
     /// The event log itself failed: nothing can be written down, not even this attempt.
     Store(StoreError),
 }
@@ -69,8 +77,10 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
         }
         Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
-        Err(Stop::Busy(after)) => {
-            Ok(End::Again { after, why: "another worker is at a step of this event".to_owned() })
+        Err(Stop::NotNow(why, after)) => {
+            // Written down all the same, or it would look like an attempt that a worker died over.
+            let noted = record(deps, &arrival.event, run, Outcome::Open, Some(&why)).await;
+            noted.map(|_| End::Again { after, why })
         }
         Err(Stop::Store(error)) => Err(error),
     };
@@ -113,11 +123,11 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         None => decide(deps, event, run, replayed, None).await?,
     };
     let standing = steps::perform(deps, event, &decision).await?;
-    if let Some(wait) = standing.busy {
-        return Err(Stop::Busy(wait));
-    }
     if let Some((why, after)) = standing.again {
         return Err(Stop::Transient(why, after));
+    }
+    if let Some((why, wait)) = standing.not_now {
+        return Err(Stop::NotNow(why, wait));
     }
     if let Some(why) = standing.failed {
         return Err(Stop::Permanent(why));
@@ -188,15 +198,59 @@ async fn gather(deps: &Deps, event: &Event, needs: &Needs, facts: &mut Facts) ->
                 Fact::LastValue { rule: rule.clone(), value }
             }
             Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
-                deps.world.observe(&place, need).await.map_err(|error| match error {
-                    EffectError::Transient { why, after, .. } => Stop::Transient(why, after),
-                    EffectError::Permanent { why } => Stop::Permanent(why),
-                })?
+                match observe(deps, &place, need).await? {
+                    Ok(fact) => fact,
+                    Err(why) => {
+                        facts.refuse(need.clone(), why);
+                        continue;
+                    }
+                }
             }
         };
         facts.learn(fact);
     }
     Ok(())
+}
+
+/// The fact, or why hotglue will not tell it however often it is asked.
+async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact, String>, Stop> {
+    let service = deps.world.asked_about(place);
+    let pass = deps
+        .circuits
+        .enter(&service, &place.tenant)
+        .await
+        .map_err(|wait| Stop::NotNow(held(&service), wait))?;
+    let Some(answer) = deps.cut.run_until_cancelled(deps.world.observe(place, need)).await else {
+        return Err(Stop::NotNow(CUT.to_owned(), HANDED_BACK));
+    };
+    let error = match answer {
+        Ok(fact) => {
+            pass.ended(Sign::Well, "");
+            return Ok(Ok(fact));
+        }
+        Err(error) => error,
+    };
+    let is_down = pass.ended(error.sign(), error.why());
+    match error {
+        EffectError::Transient { why, after, sign, .. } => {
+            Err(match wait_without_blame(sign, is_down, after) {
+                Some(wait) => Stop::NotNow(why, wait),
+                None => Stop::Transient(why, after),
+            })
+        }
+        EffectError::Permanent { why } => Ok(Err(why)),
+    }
+}
+
+/// What is said of an event whose call is not made now.
+pub(crate) fn held(service: &Service) -> String {
+    format!("{service} is not called right now: it is down as a whole, or asked us to slow down")
+}
+
+/// How long to wait after a failure that is not this event's: it uses up no attempt. None when it may be the event's own.
+pub(crate) fn wait_without_blame(sign: Sign, is_down: bool, after: Option<Duration>) -> Option<Duration> {
+    let is_the_services = is_down || matches!(sign, Sign::SlowDown(_));
+    is_the_services.then(|| after.unwrap_or(NOT_NOW).min(retry::LONGEST_ASKED))
 }
 
 async fn write_down(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::action::Action;
+use domain::breaker::Sign;
 use domain::event::Event;
 use domain::journal::{Claim, StepEnd, StepState, schedule_scope};
 use domain::names::EventId;
@@ -10,15 +11,15 @@ use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
 use store::StoreError;
 
-use crate::Deps;
+use crate::{Deps, process};
 
 /// How the steps of a decision stand after one attempt at all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     /// The first thing that failed for now, and the longest wait that was asked for.
     pub(crate) again: Option<(String, Option<Duration>)>,
-    /// A step is in other hands for so long.
-    pub(crate) busy: Option<Duration>,
+    /// The first thing that has to wait although nothing failed, and the longest such wait.
+    pub(crate) not_now: Option<(String, Duration)>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
 }
@@ -29,6 +30,13 @@ impl Standing {
         match &mut self.again {
             Some((_, known)) => *known = longest,
             None => self.again = Some((why, longest)),
+        }
+    }
+
+    fn not_now(&mut self, why: String, wait: Duration) {
+        match &mut self.not_now {
+            Some((_, known)) => *known = wait.max(*known),
+            None => self.not_now = Some((why, wait)),
         }
     }
 
@@ -43,7 +51,8 @@ enum Went {
     Settled,
     Failed(String),
     Wait(String, Option<Duration>),
-    Busy(Duration),
+    /// Nothing failed; not before so long.
+    NotNow(String, Duration),
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -73,8 +82,8 @@ async fn of_one_rule(
                 standing.wait(why, after);
                 return Ok(());
             }
-            Went::Busy(wait) => {
-                standing.busy = standing.busy.max(Some(wait));
+            Went::NotNow(why, wait) => {
+                standing.not_now(why, wait);
                 return Ok(());
             }
             Went::Failed(why) => {
@@ -112,7 +121,8 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
         }
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Busy { until } => {
-            return Ok(Went::Busy(Duration::try_from(until.duration_since(now)).unwrap_or_default()));
+            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            return Ok(Went::NotNow("another worker is at a step of this event".to_owned(), wait));
         }
     };
     if let Some(newer) = newer_schedule(deps, event, step).await? {
@@ -124,7 +134,24 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
             .to_owned();
         return settle(deps, step, StepEnd::Unknown { why }).await;
     }
-    let end = match deps.world.perform(&step.action).await {
+    let service = deps.world.called_for(&step.action);
+    let pass = match deps.circuits.enter(&service, &event.tenant).await {
+        Ok(pass) => pass,
+        Err(wait) => {
+            let why = process::held(&service);
+            settle(deps, step, StepEnd::Again { why: why.clone(), uncertain: false }).await?;
+            return Ok(Went::NotNow(why, wait));
+        }
+    };
+    let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&step.action)).await else {
+        let why = process::CUT.to_owned();
+        settle(deps, step, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
+        return Ok(Went::NotNow(why, process::HANDED_BACK));
+    };
+    let (sign, why) =
+        performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
+    let is_down = pass.ended(sign, why);
+    let end = match performed {
         Ok(receipt) => done(step, begun, receipt),
         Err(EffectError::Permanent { why }) => StepEnd::Failed { why },
         Err(EffectError::Transient { why, uncertain, .. })
@@ -132,9 +159,15 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
         {
             StepEnd::Unknown { why }
         }
-        Err(EffectError::Transient { why, after, uncertain }) => {
+        Err(EffectError::Transient { why, after, uncertain, sign }) => {
             let end = StepEnd::Again { why: why.clone(), uncertain };
             settle(deps, step, end).await?;
+            if let Some(wait) = process::wait_without_blame(sign, is_down, after) {
+                return Ok(Went::NotNow(
+                    format!("rule `{}`, {}: {why}", step.rule, step.action.word()),
+                    wait,
+                ));
+            }
             return Ok(Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), after));
         }
     };

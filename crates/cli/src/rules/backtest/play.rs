@@ -190,7 +190,7 @@ impl Scene<'_> {
                 for need in needs.iter().filter(|need| !matches!(need, Need::LastValue { .. })) {
                     let (fact, was_asked) = asking.answer(self.event, need)?;
                     *asked += u64::from(was_asked);
-                    facts.learn(fact);
+                    fact.into_iter().for_each(|fact| facts.learn(fact));
                 }
             }
         }

@@ -171,6 +171,7 @@ fn facts(facts: &Facts, stand_ins: Option<&mut StandIns>) -> toml::Table {
         if let Some(problems) = &mut facts.config_problems {
             problems.iter_mut().for_each(|problem| *problem = stand_ins.problem(problem));
         }
+        facts.refused.iter_mut().for_each(|refused| refused.why = stand_ins.text(&refused.why));
         for value in facts.last_values.values_mut().flatten() {
             if let Ok(json) = serde_json::from_str::<Value>(value) {
                 *value = stand_ins.remembered(&json).to_string();
