@@ -15,6 +15,8 @@ mod nats_users;
 mod operating;
 /// The operator's tool against a running Gluehook.
 mod operator;
+/// Rules that are checked, explained, tried on the past, and tested with what came in.
+mod rehearsal;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
 /// What every event log promises, on `SQLite` and on Postgres.

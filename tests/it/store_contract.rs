@@ -7,6 +7,7 @@ mod ledger;
 mod listing;
 mod opening;
 mod opening_postgres;
+mod recorded;
 mod samples;
 mod turns;
 
@@ -117,4 +118,8 @@ on_every_database! {
         event_is_found_by_how_its_id_begins
         ambiguous_beginning_names_the_candidates
         record_tells_all;
+    recorded:
+        recorded_events_come_in_their_order_with_what_was_decided
+        a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants
+        a_replay_does_not_stand_in_for_the_live_decision;
 }

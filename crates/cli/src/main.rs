@@ -14,6 +14,7 @@ mod rejected;
 mod replay;
 mod rules;
 mod sandbox;
+mod schema;
 mod send;
 mod setup;
 mod up;
@@ -89,6 +90,8 @@ enum Command {
     /// Check and test a rulebook
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Print the JSON Schema of rules.toml or gluehook.toml, for editors
+    Schema(schema::Args),
     /// Check configuration, secrets, NATS, event log, hotglue and Slack
     Doctor(doctor::Args),
     /// Create and verify streams and consumers
@@ -122,7 +125,8 @@ async fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&common, *args).await,
         Command::Dead(command) => dead::run(&common, command).await,
         Command::Rejected(command) => rejected::run(&common, command).await,
-        Command::Rules(command) => rules::run(&common, command),
+        Command::Rules(command) => rules::run(&common, command).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,
         Command::Completions(args) => completions::run(&args),

@@ -2,6 +2,7 @@
 
 mod access;
 mod ending;
+mod recorded;
 mod turn;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::access::{Access, StoreError};
 pub use self::ending::Ending;
+pub use self::recorded::{Recorded, Rows, Span};
 pub use self::turn::{Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;

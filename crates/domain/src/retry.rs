@@ -7,16 +7,18 @@ use serde::Deserialize;
 use crate::span;
 
 /// How failed events are tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Attempts in all before the event is buried.
     pub attempts: u32,
     /// Wait after the first failure; doubles with each further one.
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub first: Duration,
     /// Longest wait of our own choosing; a service that asks for more is given more, up to [`LONGEST_ASKED`].
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub most: Duration,
 }
 

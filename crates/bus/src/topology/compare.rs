@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(
             texts(&consumers("worker", &live, &expected)),
             [
-                "consumer worker: max_ack_pending is 10, expected 2000",
+                "consumer worker: max_ack_pending is 10, expected 20000",
                 "consumer worker: backoff is [1s], expected []",
             ]
         );
