@@ -102,7 +102,9 @@ fn found_or_started() -> Result<PostgresServer> {
     };
     // Short, as a socket's path must be.
     let home = std::env::temp_dir().join(format!("gluehook-postgres-{of}"));
-    let lock = File::create(home.with_extension("lock")).context("the lock file can't be made")?;
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    fs::create_dir_all(&target)?;
+    let lock = File::create(target.join("postgres-of-tests.lock")).context("the lock file can't be made")?;
     lock.lock().context("the lock can't be taken")?;
     if UnixStream::connect(home.join(".s.PGSQL.5432")).is_ok() {
         return Ok(PostgresServer::of(&home));
