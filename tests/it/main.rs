@@ -17,3 +17,5 @@ mod store_contract;
 mod tidy;
 /// What the worker does when things go wrong: outside, inside, and with the rules.
 mod worker_flow;
+/// What the worker does while hotglue or Slack is down, slow or flooded, and who has to wait for whom.
+mod worker_outage;

@@ -19,7 +19,7 @@ mod compare;
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
 /// once, so that waiting ones don't hold up the rest.
-const MAX_ACK_PENDING: i64 = 2_000;
+const MAX_ACK_PENDING: i64 = 20_000;
 /// Refused requests kept per endpoint.
 const REJECTED_PER_ENDPOINT: i64 = 1_000;
 const REJECTED_MAX_AGE: Duration = Duration::from_secs(30 * 86_400);
@@ -89,7 +89,7 @@ pub enum CheckError {
     /// NATS does not answer, or will not do.
     #[error(transparent)]
     Connection(#[from] ConnectError),
-    #[error("{}", sentences(.0))]
+    #[error("{}; `gluehook setup` creates what is missing, and with --update changes what differs", sentences(.0))]
     Differs(Vec<Difference>),
 }
 
@@ -100,7 +100,7 @@ pub enum SetupError {
     #[error(transparent)]
     Connection(#[from] ConnectError),
     /// Live streams or consumers are not as they must be, and were left alone.
-    #[error("{}", sentences(.0))]
+    #[error("{}; `gluehook setup --update` changes what NATS lets change, or say it in [jetstream]", sentences(.0))]
     Differs(Vec<Difference>),
     /// NATS did not do what was asked.
     #[error("{0}")]

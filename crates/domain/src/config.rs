@@ -136,6 +136,8 @@ pub struct Hotglue {
     /// Longest wait for one answer.
     #[serde(deserialize_with = "span::de_duration")]
     pub timeout: Duration,
+    /// Most facts and actions a second that one worker asks of hotglue; unlimited unless given.
+    pub max_per_second: Option<std::num::NonZeroU32>,
 }
 
 impl Default for Hotglue {
@@ -147,6 +149,7 @@ impl Default for Hotglue {
             date_format: "%Y%m%d".to_owned(),
             failed_records: DEFAULT_POINTERS.iter().map(ToString::to_string).collect(),
             timeout: Duration::from_secs(30),
+            max_per_second: None,
         }
     }
 }
@@ -299,6 +302,9 @@ pub struct Slack {
     pub base_url: String,
     #[serde(default = "ten_seconds", deserialize_with = "span::de_duration")]
     pub timeout: Duration,
+    /// Most messages a second that one worker posts; unlimited unless given.
+    #[serde(default)]
+    pub max_per_second: Option<std::num::NonZeroU32>,
 }
 
 fn slack_base_url() -> String {

@@ -43,6 +43,14 @@ pub enum Fact {
     },
 }
 
+/// A need that hotglue will not answer, however often it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub need: Need,
+    /// A sentence.
+    pub why: String,
+}
+
 /// A tenant's schedule as hotglue reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Schedule {
@@ -71,6 +79,9 @@ pub struct Facts {
     /// By rule; the inner none means that no value was seen before.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub last_values: BTreeMap<String, Option<String>>,
+    /// What was asked and refused for good. A rule that reads it can't be carried out; the others can.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Refused>,
 }
 
 /// A `null` that is present means "asked, and there is none".
@@ -95,16 +106,29 @@ impl Facts {
         }
     }
 
+    /// Notes that a need was refused for good.
+    pub fn refuse(&mut self, need: Need, why: String) {
+        self.refused.push(Refused { need, why });
+    }
+
+    /// Why a need was refused, if it was.
+    #[must_use]
+    pub fn refusal(&self, need: &Need) -> Option<&str> {
+        self.refused.iter().find(|refused| refused.need == *need).map(|refused| refused.why.as_str())
+    }
+
+    /// Is there nothing more to ask about it?
     #[must_use]
     pub fn knows(&self, need: &Need) -> bool {
-        match need {
+        let answered = match need {
             Need::Config => self.config_valid.is_some() || self.config_problems.is_some(),
             Need::State => self.state_is_null.is_some(),
             Need::LinkedSources => self.linked_sources.is_some(),
             Need::LinkedTargets => self.linked_targets.is_some(),
             Need::Schedule => self.schedule.is_some(),
             Need::LastValue { rule } => self.last_values.contains_key(rule),
-        }
+        };
+        answered || self.refusal(need).is_some()
     }
 
     #[must_use]

@@ -5,6 +5,7 @@
 //! [`rulebook`] (what should be done about it) and [`plan`] (the steps).
 
 pub mod action;
+pub mod breaker;
 pub mod config;
 pub mod envelope;
 pub mod event;

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use domain::breaker::Sign;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
@@ -35,6 +36,7 @@ pub(crate) fn unanswered(
             why: format!("{who} can't be reached: {why} ({request})"),
             after: None,
             uncertain: false,
+            sign: Sign::Unreachable,
         };
     }
     let why = if error.is_timeout() {
@@ -42,7 +44,7 @@ pub(crate) fn unanswered(
     } else {
         format!("{who} broke off before its answer was complete: {} ({request})", cause(error))
     };
-    EffectError::Transient { why, after: None, uncertain: write }
+    EffectError::Transient { why, after: None, uncertain: write, sign: Sign::Failing }
 }
 
 /// The innermost cause; the outer ones repeat the address.
@@ -59,27 +61,31 @@ fn cause(error: &reqwest::Error) -> String {
 pub(crate) fn refused(answer: &Answer, who: &str, request: &str, uncertain: bool) -> EffectError {
     let status = answer.status;
     let says = says(answer);
-    let transient = |why: String, after, uncertain| EffectError::Transient { why, after, uncertain };
+    let transient = |why, after, uncertain, sign| EffectError::Transient { why, after, uncertain, sign };
     match status {
         429 => transient(
             format!("{who} asks us to slow down, 429 to {request}{says}"),
             answer.retry_after,
             false,
+            Sign::SlowDown(answer.retry_after),
         ),
         408 | 423 | 425 => transient(
             format!("{who} can't take this just now, {status} to {request}{says}"),
             answer.retry_after,
             false,
+            Sign::Well,
         ),
         300..=399 => transient(
             format!("{who} answers {request} with a redirect ({status}): its base_url is likely wrong"),
             Some(OPERATOR_PACE),
             false,
+            Sign::Failing,
         ),
         500.. => transient(
             format!("{who} is in trouble, {status} to {request}{says}"),
             answer.retry_after,
             uncertain,
+            Sign::Failing,
         ),
         _ => EffectError::permanent(format!("{who} refuses {request} with {status}{says}")),
     }
@@ -91,6 +97,7 @@ pub(crate) fn unreadable(who: &str, request: &str) -> EffectError {
         why: format!("{who} answers {request} with something that is not the JSON expected of it"),
         after: None,
         uncertain: false,
+        sign: Sign::Failing,
     }
 }
 

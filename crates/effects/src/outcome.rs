@@ -3,7 +3,25 @@
 use std::fmt;
 use std::time::Duration;
 
+use domain::breaker::Sign;
+
 use crate::scrub::Scrub;
+
+/// Who is called: what is down as a whole is one of these.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    Hotglue { env_id: String },
+    Slack,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hotglue { env_id } => write!(f, "hotglue (environment `{env_id}`)"),
+            Self::Slack => f.write_str("Slack"),
+        }
+    }
+}
 
 /// What was sent and what was answered, in short and without secrets; kept with the step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +43,8 @@ pub enum EffectError {
         after: Option<Duration>,
         /// The effect may have taken place: the request was sent and its outcome is not known.
         uncertain: bool,
+        /// What the failure says about the service as a whole.
+        sign: Sign,
     },
     /// Trying the same again can't help.
     Permanent {
@@ -46,10 +66,19 @@ impl EffectError {
         }
     }
 
+    /// What it says about the service as a whole. A refusal is an answer: the service is well.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        match self {
+            Self::Transient { sign, .. } => *sign,
+            Self::Permanent { .. } => Sign::Well,
+        }
+    }
+
     pub(crate) fn scrubbed(self, scrub: &Scrub) -> Self {
         match self {
-            Self::Transient { why, after, uncertain } => {
-                Self::Transient { why: scrub.literal(&why), after, uncertain }
+            Self::Transient { why, after, uncertain, sign } => {
+                Self::Transient { why: scrub.literal(&why), after, uncertain, sign }
             }
             Self::Permanent { why } => Self::Permanent { why: scrub.literal(&why) },
         }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use domain::breaker::Sign;
 use domain::config::Slack as Settings;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -135,6 +136,7 @@ fn verdict(answer: &Answer, request: &str) -> Result<(), EffectError> {
             ),
             after: None,
             uncertain: true,
+            sign: Sign::Failing,
         }),
         _ => {
             let word = answer.text().trim().to_owned();
@@ -149,15 +151,17 @@ fn verdict(answer: &Answer, request: &str) -> Result<(), EffectError> {
 
 fn denied(error: &str, retry_after: Option<Duration>) -> EffectError {
     let error = &scrub::excerpt(error);
-    let transient = |uncertain| EffectError::Transient {
+    let transient = |uncertain, sign| EffectError::Transient {
         why: format!("Slack can't take the message just now: {error}"),
         after: retry_after,
         uncertain,
+        sign,
     };
     let what_to_do = match error.as_str() {
-        "ratelimited" | "rate_limited" | "service_unavailable" => return transient(false),
+        "ratelimited" | "rate_limited" => return transient(false, Sign::SlowDown(retry_after)),
+        "service_unavailable" => return transient(false, Sign::Failing),
         "fatal_error" | "internal_error" | "request_timeout" | "rollup_error" => {
-            return transient(true);
+            return transient(true, Sign::Failing);
         }
         "channel_not_found" => {
             "there is no such channel, or the bot can't see it: check `channel`, and invite the bot if it is private"

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::hotglue::Api;
-use crate::outcome::{Check, EffectError, Receipt};
+use crate::outcome::{Check, EffectError, Receipt, Service};
 use crate::scrub::{self, Scrub};
 use crate::slack::{Door as SlackDoor, Slack};
 
@@ -91,6 +91,25 @@ impl World {
             Ok(Self { settings: config.hotglue.clone(), apis, schemas, slack, scrub })
         } else {
             Err(problems.iter().map(|problem| scrub.literal(problem)).collect())
+        }
+    }
+
+    /// Whom [`World::observe`] asks about a place.
+    #[must_use]
+    pub fn asked_about(&self, place: &Place) -> Service {
+        // Of the configured ones, or every event could invent a service; an event may leave its own empty.
+        let environment = self.settings.environment(&place.env_id);
+        Service::Hotglue { env_id: environment.map(|known| known.env_id.clone()).unwrap_or_default() }
+    }
+
+    /// Whom [`World::perform`] calls for an action.
+    #[must_use]
+    pub fn called_for(&self, action: &Action) -> Service {
+        match action {
+            Action::Slack { .. } => Service::Slack,
+            Action::SetSchedule { place, .. }
+            | Action::LinkTarget { place, .. }
+            | Action::RunJob { place, .. } => self.asked_about(place),
         }
     }
 

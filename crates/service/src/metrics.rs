@@ -58,6 +58,7 @@ pub const METRICS: &[Metric] = &[
     PROCESS,
     RETRIES,
     BURIED,
+    CIRCUIT_OPEN,
     QUEUE_PENDING,
     QUEUE_IN_FLIGHT,
     RELOAD_FAILURES,
@@ -124,6 +125,12 @@ const BURIED: Metric = metric(
     Kind::Counter,
     &["cause"],
     "Events moved to the dead letters; look at each",
+);
+const CIRCUIT_OPEN: Metric = metric(
+    "gluehook_circuit_open",
+    Kind::Gauge,
+    &["service"],
+    "1 while the service is taken for down as a whole and events wait in the queue",
 );
 const QUEUE_PENDING: Metric =
     metric("gluehook_queue_pending", Kind::Gauge, &[], "Events in the queue that no worker has taken yet");

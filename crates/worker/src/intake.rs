@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use bus::{Burial, Consumer, Delivery};
+use bus::{Burial, Bus, ConsumeError, Consumer, Delivery, StreamName};
 use domain::event::{self, Event};
 use domain::facts::Facts;
 use domain::journal::{Arrival, Outcome, Quiet};
@@ -13,44 +13,106 @@ use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::lanes::Lanes;
+use crate::circuits::Gate;
+use crate::lanes::{Class, Lanes};
 use crate::process::{self, End};
 use crate::quiet::Batch;
 use crate::{Deps, Shared};
 
-/// Wait of an event whose tenant has many waiting already.
+/// Wait of an event whose tenant has many waiting already; doubles each time, up to [`TENANT_BUSY_MOST`].
 const TENANT_BUSY: Duration = Duration::from_secs(2);
-/// Wait of an event that was in hand, not begun, when the worker was asked to stop: another worker may have it at once.
-const HANDED_BACK: Duration = Duration::from_millis(100);
+const TENANT_BUSY_MOST: Duration = Duration::from_secs(60);
 /// Between two tries to reach the queue.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What was asked of the queue and came is kept for so long without room for it; then it goes back, to other workers.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often one looks whether the outside is back.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Everything that takes events in shares these.
 #[derive(Debug, Clone)]
 pub(crate) struct Intake {
     pub(crate) deps: Shared,
+    pub(crate) bus: Bus,
     pub(crate) lanes: Lanes,
     pub(crate) quiet: mpsc::Sender<Batch>,
     pub(crate) stop: CancellationToken,
 }
 
 impl Intake {
-    /// Takes events from one stream until asked to stop.
-    pub(crate) async fn take(&self, mut consumer: Consumer, most: usize) {
+    /// Takes events from one stream until asked to stop. While the outside is down, or there is no room, nothing is taken
+    /// and nothing is held.
+    pub(crate) async fn take(&self, stream: StreamName, most: usize) {
+        let class = if stream == StreamName::Replay { Class::Replay } else { Class::Live };
+        let mut taking: Option<Consumer> = None;
         while !self.stop.is_cancelled() {
-            match self.stop.run_until_cancelled(consumer.next_batch(most)).await {
-                None => break,
-                Some(Ok(deliveries)) => self.sort(deliveries).await,
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "the queue gives nothing right now; trying again");
-                    let _stopped = self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-                }
+            let Some(room) = self.room(class, most, &mut taking).await else { break };
+            let consumer = match taking.take() {
+                Some(consumer) => consumer,
+                None => match self.stop.run_until_cancelled(self.bus.consumer(stream)).await {
+                    None => break,
+                    Some(Ok(consumer)) => consumer,
+                    Some(Err(error)) => {
+                        self.nothing_comes(&error).await;
+                        continue;
+                    }
+                },
+            };
+            let consumer = taking.insert(consumer);
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                // What was asked for and did not come is given back.
+                () = self.deps.circuits.shuts() => {}
+                batch = consumer.next_batch(room) => match batch {
+                    Ok(deliveries) => self.sort(deliveries, class).await,
+                    Err(error) => self.nothing_comes(&error).await,
+                },
             }
         }
-        consumer.drain().await;
+        if let Some(consumer) = taking {
+            consumer.drain().await;
+        }
     }
 
-    async fn sort(&self, deliveries: Vec<Delivery>) {
+    /// How many events may be taken; waits until it is one at least. None when asked to stop.
+    async fn room(&self, class: Class, most: usize, taking: &mut Option<Consumer>) -> Option<usize> {
+        let mut looked = false;
+        loop {
+            let (most, wait) = match self.deps.circuits.gate() {
+                Gate::Open => (most, None),
+                // What was taken last has had the time to make its calls.
+                Gate::Ajar(few) if looked => (most.min(few), None),
+                Gate::Ajar(_) => (0, Some(LOOK)),
+                Gate::Shut(wait) => (0, Some(wait.min(LOOK))),
+            };
+            if let Some(wait) = wait {
+                if let Some(consumer) = taking.take() {
+                    consumer.drain().await;
+                }
+                self.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
+                looked = true;
+                continue;
+            }
+            let room = self.lanes.room(class);
+            if room > 0 {
+                return Some(room.min(most));
+            }
+            let waiting = tokio::time::timeout(PATIENCE, self.lanes.some_room(class));
+            if self.stop.run_until_cancelled(waiting).await?.is_err()
+                && let Some(consumer) = taking.take()
+            {
+                consumer.drain().await;
+            }
+        }
+    }
+
+    async fn nothing_comes(&self, error: &ConsumeError) {
+        tracing::warn!(%error, "the queue gives nothing right now; trying again");
+        let _stopped = self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+    }
+
+    async fn sort(&self, deliveries: Vec<Delivery>, class: Class) {
         let rulebook = self.deps.rules.current();
         let mut batch = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
@@ -62,10 +124,10 @@ impl Intake {
             };
             match way {
                 Way::Quiet(quiet, delivery) => batch.push((*quiet, delivery)),
-                Way::Lane(arrival, delivery) => self.act(*arrival, delivery).await,
+                Way::Lane(arrival, delivery) => self.act(*arrival, delivery, class).await,
                 Way::Unreadable(arrival, delivery, why) => {
                     let deps = self.deps.clone();
-                    self.lanes.push(String::new(), async move {
+                    self.lanes.push(String::new(), class, async move {
                         bury_unreadable(&deps, *arrival, delivery, why).await
                     });
                 }
@@ -112,23 +174,20 @@ impl Intake {
         Way::Lane(Box::new(arrival(&delivery, envelope, event)), delivery)
     }
 
-    async fn act(&self, arrival: Arrival, delivery: Delivery) {
+    async fn act(&self, arrival: Arrival, delivery: Delivery, class: Class) {
         let key = format!("{}\0{}", arrival.event.env_id, arrival.event.tenant);
-        if !self.lanes.has_room(&key) {
-            settle(
-                &self.deps,
-                delivery,
-                End::Again { after: TENANT_BUSY, why: "its tenant has many events waiting".to_owned() },
-            )
-            .await;
+        if !self.lanes.has_room(&key, class) {
+            let after = tenant_busy(delivery.attempt());
+            let why = "its tenant has many events waiting".to_owned();
+            settle(&self.deps, delivery, End::Again { after, why }).await;
             return;
         }
         let (deps, stop) = (self.deps.clone(), self.stop.clone());
         // Also while it waits behind others.
         let alive = delivery.keep_alive();
-        self.lanes.push(key, async move {
+        self.lanes.push(key, class, async move {
             let end = if stop.is_cancelled() {
-                End::Again { after: HANDED_BACK, why: "the worker is stopping".to_owned() }
+                End::Again { after: process::HANDED_BACK, why: "the worker is stopping".to_owned() }
             } else {
                 let (run, resume) =
                     delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
@@ -147,6 +206,12 @@ enum Way {
     Unreadable(Box<Arrival>, Delivery, String),
     /// Not an envelope at all.
     Alien(Delivery, String),
+}
+
+/// Longer each time: a tenant with thousands waiting must not keep the queue busy with handing them back and forth.
+fn tenant_busy(attempt: u64) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
+    (TENANT_BUSY * 2_u32.pow(doublings)).min(TENANT_BUSY_MOST)
 }
 
 fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {

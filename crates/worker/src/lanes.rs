@@ -1,159 +1,179 @@
-//! Events of one tenant one by one, tenants side by side.
+//! Events of one tenant one by one, tenants side by side, and live events before replayed ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 /// Events of one tenant that may wait behind one another in memory; further ones go back to the queue for a moment, so
 /// that one slow tenant can't fill the worker.
 const PER_TENANT: usize = 16;
+/// Live events of all tenants in memory; with this many, nothing more is taken from the queue.
+const LIVE_ROOM: usize = 1_000;
+/// Replayed events in memory: few, because they wait for one another anyhow.
+const REPLAY_ROOM: usize = 64;
+
+/// Which stream an event came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    Live,
+    /// A bulk replay takes what live events leave: of each tenant the turns, of the worker a quarter of the slots.
+    Replay,
+}
 
 type Job = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What waits for one key, with the place in memory that it takes.
+#[derive(Default)]
+struct Lane {
+    live: VecDeque<(Job, OwnedSemaphorePermit)>,
+    replays: VecDeque<(Job, OwnedSemaphorePermit)>,
+    live_came: Arc<Notify>,
+}
+
+impl Lane {
+    fn of(&mut self, class: Class) -> &mut VecDeque<(Job, OwnedSemaphorePermit)> {
+        match class {
+            Class::Live => &mut self.live,
+            Class::Replay => &mut self.replays,
+        }
+    }
+}
+
 /// Runs jobs: at most so many at a time, and never two with the same key at once.
 #[derive(Clone)]
-pub(crate) struct Lanes {
-    waiting: Arc<Mutex<HashMap<String, VecDeque<Job>>>>,
-    slots: Arc<Semaphore>,
+pub(crate) struct Lanes(Arc<Inner>);
+
+struct Inner {
+    waiting: Mutex<HashMap<String, Lane>>,
+    slots: Semaphore,
+    replay_slots: Semaphore,
+    live_room: Arc<Semaphore>,
+    replay_room: Arc<Semaphore>,
     tasks: TaskTracker,
 }
 
 impl std::fmt::Debug for Lanes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lanes").field("keys", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Lanes").field("keys", &self.0.lock().len()).finish_non_exhaustive()
     }
 }
 
 impl Lanes {
     pub(crate) fn new(concurrency: usize) -> Self {
-        Self {
-            waiting: Arc::default(),
-            slots: Arc::new(Semaphore::new(concurrency)),
+        Self(Arc::new(Inner {
+            waiting: Mutex::default(),
+            slots: Semaphore::new(concurrency),
+            replay_slots: Semaphore::new((concurrency / 4).max(1)),
+            live_room: Arc::new(Semaphore::new(LIVE_ROOM)),
+            replay_room: Arc::new(Semaphore::new(REPLAY_ROOM)),
             tasks: TaskTracker::new(),
-        }
+        }))
+    }
+
+    /// How many more jobs of this class may be pushed now.
+    pub(crate) fn room(&self, class: Class) -> usize {
+        self.0.room(class).available_permits()
+    }
+
+    /// Returns once there is room for a job of this class.
+    pub(crate) async fn some_room(&self, class: Class) {
+        drop(self.0.room(class).acquire().await);
     }
 
     /// Is there room for another event of this tenant?
-    pub(crate) fn has_room(&self, key: &str) -> bool {
-        self.lock().get(key).is_none_or(|queue| queue.len() < PER_TENANT)
+    pub(crate) fn has_room(&self, key: &str, class: Class) -> bool {
+        self.room(class) > 0
+            && self.0.lock().get_mut(key).is_none_or(|lane| lane.of(class).len() < PER_TENANT)
     }
 
-    /// Runs `job` after all earlier jobs of the same key.
-    pub(crate) fn push(&self, key: String, job: impl Future<Output = ()> + Send + 'static) {
-        let job: Job = Box::pin(job);
-        let first = {
-            let mut waiting = self.lock();
-            match waiting.get_mut(&key) {
-                Some(queue) => {
-                    queue.push_back(job);
-                    None
-                }
-                None => {
-                    waiting.insert(key.clone(), VecDeque::new());
-                    Some(job)
-                }
-            }
+    /// Runs `job` after all earlier jobs of the same key and class. Without room it is dropped, and with it its delivery,
+    /// which comes back: ask [`Lanes::has_room`] first.
+    pub(crate) fn push(&self, key: String, class: Class, job: impl Future<Output = ()> + Send + 'static) {
+        let Ok(place) = self.0.room(class).clone().try_acquire_owned() else {
+            tracing::error!("an event was taken without room for it; it will be delivered again");
+            return;
         };
-        if let Some(job) = first {
-            let lanes = self.clone();
-            self.tasks.spawn(async move { lanes.follow(key, job).await });
-        }
-    }
-
-    /// Works one key off, then forgets it. A slot is held for one job only, so that a long queue of one tenant takes
-    /// turns with the others.
-    async fn follow(self, key: String, first: Job) {
-        let mut next = Some(first);
-        while let Some(job) = next {
-            if let Ok(_slot) = self.slots.acquire().await {
-                // The lane goes on; the delivery was dropped with the job, and so it comes back.
-                if AssertUnwindSafe(job).catch_unwind().await.is_err() {
-                    tracing::error!("work on an event ended in a panic; the event will be delivered again");
-                }
+        let is_new = {
+            let mut waiting = self.0.lock();
+            let is_new = !waiting.contains_key(&key);
+            let lane = waiting.entry(key.clone()).or_default();
+            lane.of(class).push_back((Box::pin(job), place));
+            if class == Class::Live {
+                lane.live_came.notify_one();
             }
-            let mut waiting = self.lock();
-            next = waiting.get_mut(&key).and_then(VecDeque::pop_front);
-            if next.is_none() {
-                waiting.remove(&key);
-            }
+            is_new
+        };
+        if is_new {
+            let inner = self.0.clone();
+            self.0.tasks.spawn(async move { inner.follow(key).await });
         }
     }
 
     /// Returns once every job has ended.
     pub(crate) async fn idle(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Inner {
+    /// Works one key off, then forgets it. A slot is held for one job only, so that a long queue of one tenant takes
+    /// turns with the others.
+    async fn follow(&self, key: String) {
+        while let Some(live_came) = self.next_of(&key) {
+            let replay_slot = match live_came {
+                None => None,
+                // Only replays wait here. A live event that comes meanwhile does not wait for their turn.
+                Some(live_came) => tokio::select! {
+                    biased;
+                    () = live_came.notified() => continue,
+                    slot = self.replay_slots.acquire() => slot.ok(),
+                },
+            };
+            let slot = self.slots.acquire().await;
+            let job = self
+                .lock()
+                .get_mut(&key)
+                .and_then(|lane| lane.live.pop_front().or_else(|| lane.replays.pop_front()));
+            let Some((job, place)) = job else { continue };
+            // The lane goes on; the delivery was dropped with the job, and so it comes back.
+            if AssertUnwindSafe(job).catch_unwind().await.is_err() {
+                tracing::error!("work on an event ended in a panic; the event will be delivered again");
+            }
+            drop((place, slot, replay_slot));
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Job>>> {
+    /// What waits for this key: nothing (it is forgotten then), a live event (`Some(None)`), or replays only, with what
+    /// tells of a live one.
+    fn next_of(&self, key: &str) -> Option<Option<Arc<Notify>>> {
+        let mut waiting = self.lock();
+        let lane = waiting.get(key)?;
+        if !lane.live.is_empty() {
+            return Some(None);
+        }
+        if !lane.replays.is_empty() {
+            return Some(Some(lane.live_came.clone()));
+        }
+        waiting.remove(key);
+        None
+    }
+
+    fn room(&self, class: Class) -> &Arc<Semaphore> {
+        match class {
+            Class::Live => &self.live_room,
+            Class::Replay => &self.replay_room,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Lane>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::sync::Barrier;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn jobs_of_one_key_run_in_order_and_never_together() {
-        let lanes = Lanes::new(8);
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let running = Arc::new(AtomicUsize::new(0));
-        for number in 0..10 {
-            let (seen, running) = (seen.clone(), running.clone());
-            lanes.push("t".to_owned(), async move {
-                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
-                tokio::task::yield_now().await;
-                seen.lock().unwrap().push(number);
-                running.fetch_sub(1, Ordering::SeqCst);
-            });
-        }
-        lanes.idle().await;
-        assert_eq!(*seen.lock().unwrap(), (0..10).collect::<Vec<_>>());
-        assert!(lanes.lock().is_empty(), "a key is forgotten when its last job has ended");
-    }
-
-    #[tokio::test]
-    async fn different_keys_run_side_by_side() {
-        let lanes = Lanes::new(8);
-        let together = Arc::new(Barrier::new(3));
-        for key in ["a", "b", "c"] {
-            let together = together.clone();
-            lanes.push(key.to_owned(), async move {
-                together.wait().await;
-            });
-        }
-        lanes.idle().await;
-    }
-
-    #[tokio::test]
-    async fn a_job_that_panics_does_not_end_its_lane() {
-        let lanes = Lanes::new(8);
-        let done = Arc::new(AtomicUsize::new(0));
-        lanes.push("t".to_owned(), async { panic!("on purpose") });
-        let after = done.clone();
-        lanes.push("t".to_owned(), async move {
-            after.fetch_add(1, Ordering::SeqCst);
-        });
-        lanes.idle().await;
-        assert_eq!(done.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn one_tenant_cannot_fill_the_worker() {
-        let lanes = Lanes::new(8);
-        for _ in 0..=PER_TENANT {
-            lanes.push("slow".to_owned(), std::future::pending());
-        }
-        assert!(!lanes.has_room("slow"));
-        assert!(lanes.has_room("other"));
-    }
-}
+mod tests;

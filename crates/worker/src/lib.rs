@@ -5,6 +5,7 @@
 //! Start reading at [`run`], then [`intake`] (which way an event goes) and [`process`] (one event).
 
 pub mod args;
+mod circuits;
 mod intake;
 mod lanes;
 mod process;
@@ -23,6 +24,9 @@ use service::metrics::WorkerMetrics;
 use service::{Clock, probe::Readiness};
 use store::Store;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::circuits::Circuits;
 use crate::rules::Rules;
 
 /// What processing an event needs. Cloned into tasks behind an [`Arc`].
@@ -32,11 +36,14 @@ struct Deps {
     rules: Rules,
     store: Store,
     world: World,
+    circuits: Circuits,
     metrics: WorkerMetrics,
     readiness: Readiness,
     clock: Clock,
     /// How long a claim on a step holds: longer than all calls of one step may take.
     lease: Duration,
+    /// Cancelled when the worker can't wait any longer for calls under way.
+    cut: CancellationToken,
     /// Name of this worker in claims and attempts.
     worker: String,
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use domain::action::Place;
+use domain::breaker::Sign;
 use domain::event::Event;
 use domain::facts::{Fact, Facts, Need, Needs};
 use domain::journal::{Arrival, Outcome, Seen, Verdicts, scope};
 use domain::plan::{Decision, Plan, Verdict};
 use domain::retry::{self, Next};
 use domain::rulebook::{Case, Rulebook};
-use effects::EffectError;
+use effects::{EffectError, Service};
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -23,6 +24,13 @@ const DECIDE_ANEW: Duration = Duration::from_millis(100);
 
 /// Times that processing may have begun without ever ending before the event is taken for one that kills workers.
 const MAX_CRASHES: u32 = 10;
+
+/// Wait of an event that could not go on through no fault of its own.
+const NOT_NOW: Duration = Duration::from_secs(1);
+/// Wait of an event whose call was cut because the worker stops: another worker may have it at once.
+pub(crate) const HANDED_BACK: Duration = Duration::from_millis(100);
+/// Why such a call has no answer.
+pub(crate) const CUT: &str = "the worker was stopped while the call was under way";
 
 /// How to settle the delivery.
 #[derive(Debug)]
@@ -47,6 +55,8 @@ enum Stop {
     Permanent(String),
     /// A step is in other hands, or another event changes the same; nothing has failed.
     Busy(Duration),
+    /// It can't go on now, and nothing has failed: the outside is down.
+    NotNow(String, Duration),
     /// The event log itself failed: nothing can be written down, not even this attempt.
     Store(StoreError),
 }
@@ -77,6 +87,11 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
             .waited(&arrival.event.id)
             .await
             .map(|()| End::Again { after, why: "what it needs is in other hands".to_owned() }),
+        Err(Stop::NotNow(why, after)) => {
+            // Written down all the same, or it would look like an attempt that a worker died over.
+            let noted = record(deps, &arrival.event, run, Outcome::Open, Some(&why)).await;
+            noted.map(|_| End::Again { after, why })
+        }
         Err(Stop::Store(error)) => Err(error),
     };
     deps.metrics.process_took(started.elapsed());
@@ -121,6 +136,9 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     // What failed counts, whatever else is waited for.
     if let Some((why, after)) = standing.again {
         return Err(Stop::Transient(why, after));
+    }
+    if let Some((why, wait)) = standing.not_now {
+        return Err(Stop::NotNow(why, wait));
     }
     if let Some(wait) = standing.busy {
         return Err(Stop::Busy(wait));
@@ -196,15 +214,59 @@ async fn gather(deps: &Deps, event: &Event, needs: &Needs, facts: &mut Facts) ->
                 Fact::LastValue { rule: rule.clone(), value }
             }
             Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
-                deps.world.observe(&place, need).await.map_err(|error| match error {
-                    EffectError::Transient { why, after, .. } => Stop::Transient(why, after),
-                    EffectError::Permanent { why } => Stop::Permanent(why),
-                })?
+                match observe(deps, &place, need).await? {
+                    Ok(fact) => fact,
+                    Err(why) => {
+                        facts.refuse(need.clone(), why);
+                        continue;
+                    }
+                }
             }
         };
         facts.learn(fact);
     }
     Ok(())
+}
+
+/// The fact, or why hotglue will not tell it however often it is asked.
+async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact, String>, Stop> {
+    let service = deps.world.asked_about(place);
+    let pass = deps
+        .circuits
+        .enter(&service, &place.tenant)
+        .await
+        .map_err(|wait| Stop::NotNow(held(&service), wait))?;
+    let Some(answer) = deps.cut.run_until_cancelled(deps.world.observe(place, need)).await else {
+        return Err(Stop::NotNow(CUT.to_owned(), HANDED_BACK));
+    };
+    let error = match answer {
+        Ok(fact) => {
+            pass.ended(Sign::Well, "");
+            return Ok(Ok(fact));
+        }
+        Err(error) => error,
+    };
+    let is_down = pass.ended(error.sign(), error.why());
+    match error {
+        EffectError::Transient { why, after, sign, .. } => {
+            Err(match wait_without_blame(sign, is_down, after) {
+                Some(wait) => Stop::NotNow(why, wait),
+                None => Stop::Transient(why, after),
+            })
+        }
+        EffectError::Permanent { why } => Ok(Err(why)),
+    }
+}
+
+/// What is said of an event whose call is not made now.
+pub(crate) fn held(service: &Service) -> String {
+    format!("{service} is not called right now: it is down as a whole, or asked us to slow down")
+}
+
+/// How long to wait after a failure that is not this event's: it uses up no attempt. None when it may be the event's own.
+pub(crate) fn wait_without_blame(sign: Sign, is_down: bool, after: Option<Duration>) -> Option<Duration> {
+    let is_the_services = is_down || matches!(sign, Sign::SlowDown(_));
+    is_the_services.then(|| after.unwrap_or(NOT_NOW).min(retry::LONGEST_ASKED))
 }
 
 /// None when a value that the rules had read is another by now.

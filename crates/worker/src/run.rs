@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bus::{Bus, Consumer, StreamName};
+use bus::{Bus, StreamName};
 use domain::config::{Config, SecretRef};
 use effects::World;
 use secrecy::SecretString;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::args::{ADMIN, Args};
+use crate::circuits::Circuits;
 use crate::intake::Intake;
 use crate::lanes::Lanes;
 use crate::rules::Rules;
@@ -27,8 +28,8 @@ use crate::{Deps, Shared, quiet, retention, rules};
 const LIVE_BATCH: usize = 500;
 /// Replays are taken in small bites, so that a bulk replay never has the lanes to itself.
 const REPLAY_BATCH: usize = 8;
-/// How long events in hand may take to end after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(20);
+/// How long it may take to write down and hand back what was cut.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What is wrong before anything has been started: usage or configuration, for exit code 2.
 #[derive(Debug)]
@@ -83,8 +84,6 @@ pub async fn run(args: Args) -> Result<()> {
         bus::setup(&bus, &config.jetstream, bus::Existing::MustMatch).await?;
     }
     bus::check(&bus, &config.jetstream).await?;
-    let live = bus.consumer(StreamName::Hooks).await?;
-    let replays = bus.consumer(StreamName::Replay).await?;
     readiness.set("nats", Ok(()));
 
     tracing::info!(
@@ -96,10 +95,24 @@ pub async fn run(args: Args) -> Result<()> {
     if config.slack.is_none() {
         readiness.warn("gluehook.toml has no [slack]: rules that post to Slack will fail");
     }
-    let lease = lease(&config);
-    let deps = Arc::new(Deps { config, rules, store, world, metrics, readiness, clock, lease, worker });
+    let lease = lease(&config, args.concurrency);
+    let cut = CancellationToken::new();
+    let circuits = Circuits::new(&config, clock, metrics.clone(), readiness.clone(), cut.clone());
+    let deps = Arc::new(Deps {
+        config,
+        rules,
+        store,
+        world,
+        circuits,
+        metrics,
+        readiness,
+        clock,
+        lease,
+        cut,
+        worker,
+    });
     let lost = Lost::default();
-    work(&deps, &bus, live, replays, usize::from(args.concurrency), &shutdown, &tasks, &lost).await;
+    work(&deps, &bus, &args, &shutdown, &tasks, &lost).await;
     bus.drain().await;
     deps.store.close().await;
     tracing::info!("stopped");
@@ -139,33 +152,24 @@ impl Drop for Guard {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "called once, from the composition")]
-async fn work(
-    deps: &Shared,
-    bus: &Bus,
-    live: Consumer,
-    replays: Consumer,
-    concurrency: usize,
-    shutdown: &Shutdown,
-    tasks: &TaskTracker,
-    lost: &Lost,
-) {
+async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks: &TaskTracker, lost: &Lost) {
     let stop = shutdown.token();
     let (quiet, batches) = mpsc::channel(4);
-    let intake = Intake { deps: deps.clone(), lanes: Lanes::new(concurrency), quiet, stop: stop.clone() };
-    let lanes = intake.lanes.clone();
+    let lanes = Lanes::new(usize::from(args.concurrency));
+    let intake =
+        Intake { deps: deps.clone(), bus: bus.clone(), lanes: lanes.clone(), quiet, stop: stop.clone() };
     let (writing, guard) =
         (quiet::write(deps.clone(), batches), lost.guard("writes events that no rule takes", &stop));
     let writer = tokio::spawn(async move {
         let _guard = guard;
         writing.await;
     });
-    for (consumer, most) in [(live, LIVE_BATCH), (replays, REPLAY_BATCH)] {
+    for (stream, most) in [(StreamName::Hooks, LIVE_BATCH), (StreamName::Replay, REPLAY_BATCH)] {
         let intake = intake.clone();
         let guard = lost.guard("takes events from the queue", &stop);
         tasks.spawn(async move {
             let _guard = guard;
-            intake.take(consumer, most).await;
+            intake.take(stream, most).await;
         });
     }
     drop(intake);
@@ -181,20 +185,33 @@ async fn work(
     stop.cancelled().await;
     tracing::info!("stopping: events in hand are finished, the rest stays in the queue");
     tasks.close();
-    let drained = tokio::time::timeout(DRAIN, async {
+    let mut drained = std::pin::pin!(async {
         tasks.wait().await;
         lanes.idle().await;
         let _ended = writer.await;
     });
-    if drained.await.is_err() {
+    let patience = Duration::from_secs(u64::from(args.drain_seconds));
+    if tokio::time::timeout(patience, &mut drained).await.is_ok() {
+        return;
+    }
+    tracing::warn!("calls are still under way: they are cut, and their events handed back");
+    deps.cut.cancel();
+    if tokio::time::timeout(LAST_WORDS, drained).await.is_err() {
         tracing::warn!("some events did not end in time; the queue will deliver them again");
     }
 }
 
-/// A step makes two calls at most; the rest is for a slow machine.
-fn lease(config: &Config) -> Duration {
-    let slack = config.slack.as_ref().map(|slack| slack.timeout).unwrap_or_default();
-    config.hotglue.timeout.max(slack) * 2 + Duration::from_secs(60)
+/// A step makes two calls at most, after its turn under the configured rate has come; the rest is for a slow machine.
+fn lease(config: &Config, concurrency: u16) -> Duration {
+    let slack = config.slack.as_ref();
+    let timeout = config.hotglue.timeout.max(slack.map(|slack| slack.timeout).unwrap_or_default());
+    let rates = [config.hotglue.max_per_second, slack.and_then(|slack| slack.max_per_second)];
+    let slowest =
+        rates.into_iter().flatten().min().map_or(0, |rate| u32::from(concurrency).div_ceil(rate.get()));
+    timeout * 2
+        + Duration::from_secs(u64::from(slowest))
+        + crate::circuits::LONGEST_IN_PLACE
+        + Duration::from_secs(60)
 }
 
 /// Keeps the gauges of the queue and the readiness of NATS.

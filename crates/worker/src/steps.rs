@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use domain::breaker::Sign;
 use domain::event::Event;
 use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
 use store::StoreError;
 
-use crate::Deps;
+use crate::{Deps, process};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -18,8 +19,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Standing {
     /// The first thing that failed for now, and the longest wait that was asked for.
     pub(crate) again: Option<(String, Option<Duration>)>,
-    /// A step is in other hands for so long.
+    /// A step is in other hands, or another event changes the same, for so long.
     pub(crate) busy: Option<Duration>,
+    /// The first thing that has to wait although nothing failed, and the longest such wait.
+    pub(crate) not_now: Option<(String, Duration)>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
 }
@@ -30,6 +33,13 @@ impl Standing {
         match &mut self.again {
             Some((_, known)) => *known = longest,
             None => self.again = Some((why, longest)),
+        }
+    }
+
+    fn not_now(&mut self, why: String, wait: Duration) {
+        match &mut self.not_now {
+            Some((_, known)) => *known = wait.max(*known),
+            None => self.not_now = Some((why, wait)),
         }
     }
 
@@ -45,6 +55,8 @@ enum Went {
     Failed(String),
     Wait(String, Option<Duration>),
     Busy(Duration),
+    /// Nothing failed; not before so long.
+    NotNow(String, Duration),
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -76,6 +88,10 @@ async fn of_one_rule(
             }
             Went::Busy(wait) => {
                 standing.busy = standing.busy.max(Some(wait));
+                return Ok(());
+            }
+            Went::NotNow(why, wait) => {
+                standing.not_now(why, wait);
                 return Ok(());
             }
             Went::Failed(why) => {
@@ -128,15 +144,35 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
     if let Some(end) = StepEnd::untried(repeatable, begun) {
         return settle(deps, step, turn, end).await;
     }
-    let (end, asked) = match deps.world.perform(&step.action).await {
+    let service = deps.world.called_for(&step.action);
+    let pass = match deps.circuits.enter(&service, &event.tenant).await {
+        Ok(pass) => pass,
+        Err(wait) => {
+            let why = process::held(&service);
+            settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: false }).await?;
+            return Ok(Went::NotNow(why, wait));
+        }
+    };
+    let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&step.action)).await else {
+        let why = process::CUT.to_owned();
+        settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
+        return Ok(Went::NotNow(why, process::HANDED_BACK));
+    };
+    let (sign, why) =
+        performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
+    let is_down = pass.ended(sign, why);
+    let (end, asked) = match performed {
         Ok(Receipt { request, answer }) => (StepEnd::of_success(repeatable, begun, request, answer), None),
         Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None),
-        Err(EffectError::Transient { why, after, uncertain }) => {
+        Err(EffectError::Transient { why, after, uncertain, .. }) => {
             (StepEnd::of_trouble(repeatable, begun, why, uncertain), after)
         }
     };
     match settle(deps, step, turn, end).await? {
-        Went::Wait(why, None) => Ok(Went::Wait(why, asked)),
+        Went::Wait(why, _) => Ok(match process::wait_without_blame(sign, is_down, asked) {
+            Some(wait) => Went::NotNow(why, wait),
+            None => Went::Wait(why, asked),
+        }),
         went => Ok(went),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use minijinja::value::{Enumerator, Object, Serde, Value};
@@ -106,12 +107,16 @@ impl Reads {
 enum Slot {
     Known(Value),
     Unknown(Need),
+    /// Asked, and refused for good.
+    Refused(String),
 }
 
 struct Inner {
     slots: [OnceLock<Slot>; SLOTS],
     date_format: Value,
     needs: Mutex<Needs>,
+    /// Something that was refused was read.
+    refused: AtomicBool,
     /// What was read, for `explain`.
     trace: Option<Mutex<BTreeMap<String, Value>>>,
 }
@@ -136,6 +141,7 @@ impl Context {
             slots: [const { OnceLock::new() }; SLOTS],
             date_format: Value::from(case.date_format),
             needs: Mutex::default(),
+            refused: AtomicBool::new(false),
             trace: traced.then(Mutex::default),
         }))
     }
@@ -156,6 +162,11 @@ impl Context {
         std::mem::take(&mut *lock(&self.0.needs))
     }
 
+    /// Did evaluations since the last time read what was refused?
+    pub(super) fn take_refused(&self) -> bool {
+        self.0.refused.swap(false, Ordering::Relaxed)
+    }
+
     /// Takes what evaluations read since the last time.
     pub(super) fn take_trace(&self) -> BTreeMap<String, Value> {
         self.0.trace.as_ref().map(|trace| std::mem::take(&mut *lock(trace))).unwrap_or_default()
@@ -167,6 +178,10 @@ impl Context {
             Slot::Unknown(need) => {
                 lock(&self.0.needs).insert(need.clone());
                 return Some(Value::from(Error::new(ErrorKind::InvalidOperation, "not known yet")));
+            }
+            Slot::Refused(why) => {
+                self.0.refused.store(true, Ordering::Relaxed);
+                return Some(Value::from(Error::new(ErrorKind::InvalidOperation, why.clone())));
             }
         };
         if let Some(trace) = &self.0.trace {
@@ -304,7 +319,11 @@ fn fact(facts: &Facts, name: &str) -> Slot {
         "linked_targets" => (list(&facts.linked_targets), Need::LinkedTargets),
         _ => (facts.schedule.as_ref().map(|schedule| Value::from(Serde(schedule))), Need::Schedule),
     };
-    value.map_or(Slot::Unknown(need), Slot::Known)
+    let unknown = |need: Need| match facts.refusal(&need) {
+        Some(why) => Slot::Refused(why.to_owned()),
+        None => Slot::Unknown(need),
+    };
+    value.map_or_else(|| unknown(need), Slot::Known)
 }
 
 #[cfg(test)]

@@ -116,6 +116,11 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
             Evaluated::Value(true) => {}
             Evaluated::Value(false) => return not_held(None),
             Evaluated::Asks(needs) => return Match::Asks(needs),
+            // What hotglue refuses is not the rule's fault: a person mends it, and the rule is decided anew.
+            Evaluated::Wrong(why) if context.take_refused() => {
+                let why = format!("rule `{}`, `{}`: {why}", rule.name, condition.source());
+                return Match::No(Verdict::Broken { why });
+            }
             Evaluated::Wrong(why) => return not_held(Some(why)),
         }
     }

@@ -115,6 +115,11 @@ struct ByCause {
     cause: Word,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByService {
+    service: Word,
+}
+
 /// What ingest counts. Clones count into the same series.
 #[derive(Debug, Clone)]
 pub struct IngestMetrics {
@@ -178,6 +183,7 @@ pub struct WorkerMetrics {
     rule_errors: Family<ByRule, Counter>,
     steps: Family<ByActionAndOutcome, Counter>,
     buried: Family<ByCause, Counter>,
+    circuit_open: Family<ByService, Gauge>,
     process: Histogram,
     rulebook_ok: Gauge,
     /// Events that no rule matched.
@@ -203,6 +209,7 @@ impl WorkerMetrics {
             rule_errors: Family::default(),
             steps: Family::default(),
             buried: Family::default(),
+            circuit_open: Family::default(),
             process: durations(),
             rulebook_ok: Gauge::default(),
             no_rule: Counter::default(),
@@ -217,6 +224,7 @@ impl WorkerMetrics {
         add(registry, &super::RULE_MATCHED, metrics.rule_matched.clone());
         add(registry, &super::RULE_ERRORS, metrics.rule_errors.clone());
         add(registry, &super::STEPS, metrics.steps.clone());
+        add(registry, &super::CIRCUIT_OPEN, metrics.circuit_open.clone());
         add(registry, &super::PROCESS, metrics.process.clone());
         add(registry, &super::RETRIES, metrics.retries.clone());
         add(registry, &super::BURIED, metrics.buried.clone());
@@ -252,6 +260,12 @@ impl WorkerMetrics {
     /// Counts an event moved to the dead letters.
     pub fn buried(&self, cause: &'static str) {
         self.buried.get_or_create(&ByCause { cause: cause.into() }).inc();
+    }
+
+    /// Notes whether `service` is taken for down as a whole: a word of the program or of its configuration.
+    pub fn circuit(&self, service: &str, open: bool) {
+        let labels = ByService { service: Word::Owned(service.to_owned()) };
+        self.circuit_open.get_or_create(&labels).set(i64::from(open));
     }
 
     /// Notes how long a delivery was in hand.

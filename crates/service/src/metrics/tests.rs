@@ -19,6 +19,7 @@ fn encoded() -> String {
     worker.rule_error("job-failed");
     worker.step("slack", "done");
     worker.buried("permanent");
+    worker.circuit("Slack", true);
     worker.process_took(Duration::from_millis(40));
     worker.rulebook_good();
     let mut text = String::new();

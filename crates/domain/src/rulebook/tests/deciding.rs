@@ -26,6 +26,43 @@ fn facts_are_asked_only_when_read_and_all_of_a_round_together() {
 }
 
 #[test]
+fn what_hotglue_refuses_breaks_the_rules_that_read_it_and_no_other() {
+    const TEXT: &str = r#"
+[[rule]]
+name = "in a condition"
+when = ["event.failed", "tenant.config_valid"]
+[[rule]]
+name = "in a step"
+[[rule.do]]
+action = "slack"
+text = "{{ tenant.linked_targets }}"
+[[rule]]
+name = "not read"
+when = ["event.completed and tenant.config_valid"]
+[[rule]]
+name = "nothing to do with it"
+[[rule.do]]
+action = "slack"
+text = "x"
+"#;
+    let mut facts = Facts::default();
+    facts.refuse(Need::Config, "the key is refused".to_owned());
+    facts.refuse(Need::LinkedTargets, "no such tenant".to_owned());
+    let plan = decided(&book(TEXT), &failed_job(), &facts);
+    let verdicts: Vec<_> = plan.verdicts.into_iter().map(|verdict| verdict.verdict).collect();
+    assert!(
+        matches!(&verdicts[0], Verdict::Broken { why } if why.contains("the key is refused") && why.contains("config_valid")),
+        "{verdicts:?}"
+    );
+    assert!(
+        matches!(&verdicts[1], Verdict::Broken { why } if why.contains("no such tenant")),
+        "{verdicts:?}"
+    );
+    assert_eq!(verdicts[2], Verdict::NotHeld { line: 1, why: None });
+    assert_eq!(verdicts[3], Verdict::Matched { steps: 1 });
+}
+
+#[test]
 fn a_rulebook_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
     shared(&Rulebook::built_in());

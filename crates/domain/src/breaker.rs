@@ -1,0 +1,238 @@
+//! A circuit breaker: is a service down as a whole, and when is it asked again? Arithmetic only: what was seen comes in as
+//! values, and so does the time.
+//!
+//! One tenant whose calls fail is no outage. The breaker opens when failures follow one another without a success in
+//! between and they are either of several tenants, or of the kind that no tenant can cause (nobody answers the door).
+//! While it is open nothing is called; after a pause a few calls go through as probes, and the first that is answered
+//! closes it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::retry::LONGEST_ASKED;
+
+/// Failures in a row that open the breaker.
+pub const TRIP: u32 = 5;
+/// Different tenants among them, unless the service can't be reached at all.
+const TENANTS: usize = 2;
+/// Calls that go through at one time after a pause, each of another tenant.
+pub const PROBES: usize = 3;
+/// First pause; doubles with each round of probes that fail.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause: how much longer than the service an outage lasts for us, at most.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A call that was let through as a probe and never came back is forgotten after so long.
+const PROBE_LOST: Duration = Duration::from_secs(120);
+/// Who is told to wait for probes under way asks again after so long.
+const PROBING: Duration = Duration::from_millis(500);
+/// Wait of a service that asks us to slow down and does not say for how long.
+const SLOW_DOWN: Duration = Duration::from_secs(1);
+
+/// What one call said about the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// It answered, be it with a refusal.
+    Well,
+    /// It failed; that may be the service, or only what this call was about.
+    Failing,
+    /// Nobody answered the door: no tenant can cause that.
+    Unreachable,
+    /// It asks us to slow down, for so long where it says so.
+    SlowDown(Option<Duration>),
+}
+
+/// Whether a call may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    Yes,
+    /// Not now; ask again after so long.
+    No(Duration),
+}
+
+/// How much to take on, as far as this service is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    Free,
+    /// So many: the next calls are probes.
+    Probing(usize),
+    /// Nothing, for so long.
+    Stopped(Duration),
+}
+
+/// The breaker of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Breaker {
+    state: State,
+    /// The service asked us to slow down until then.
+    slow_until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Closed {
+        /// In a row, without a success in between.
+        failures: u32,
+        /// How many of them found nobody at the door.
+        unreachable: u32,
+        tenants: BTreeSet<String>,
+    },
+    Open {
+        until: Timestamp,
+        pause: Duration,
+    },
+    Probing {
+        since: Timestamp,
+        pause: Duration,
+        under_way: BTreeSet<String>,
+        failed: BTreeSet<String>,
+    },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0, unreachable: 0, tenants: BTreeSet::new() }
+    }
+}
+
+impl Breaker {
+    /// May a call be made for `tenant` now? A yes after a pause makes it a probe: [`Breaker::saw`] must follow.
+    pub fn permit(&mut self, tenant: &str, now: Timestamp) -> Permit {
+        if let Some(left) = self.slow_until.and_then(|until| left(until, now)) {
+            return Permit::No(left);
+        }
+        self.advance(now);
+        match &mut self.state {
+            State::Closed { .. } => Permit::Yes,
+            State::Open { until, .. } => Permit::No(left(*until, now).unwrap_or(PROBING)),
+            State::Probing { under_way, failed, .. } => {
+                let known = under_way.contains(tenant) || failed.contains(tenant);
+                if known || under_way.len() + failed.len() >= PROBES {
+                    return Permit::No(PROBING);
+                }
+                under_way.insert(tenant.to_owned());
+                Permit::Yes
+            }
+        }
+    }
+
+    /// Takes note of how a call for `tenant` ended. Answers whether this call opened the breaker, or kept it open.
+    pub fn saw(&mut self, tenant: &str, sign: Sign, now: Timestamp) -> bool {
+        self.advance(now);
+        match sign {
+            Sign::Well => {
+                self.state = State::default();
+                false
+            }
+            Sign::SlowDown(asked) => {
+                let wait = asked.unwrap_or(SLOW_DOWN).min(LONGEST_ASKED);
+                self.slow_until = self.slow_until.max(now.checked_add(wait).ok());
+                // It answers: it is not down.
+                self.state = State::default();
+                false
+            }
+            Sign::Failing | Sign::Unreachable => self.failed(tenant, sign == Sign::Unreachable, now),
+        }
+    }
+
+    /// A call that was permitted was not made after all, or nobody knows how it ended.
+    pub fn abandoned(&mut self, tenant: &str) {
+        if let State::Probing { under_way, .. } = &mut self.state {
+            under_way.remove(tenant);
+        }
+    }
+
+    /// How much to take on now. Being asked to slow down stops nothing: what is about other services goes on.
+    pub fn flow(&mut self, now: Timestamp) -> Flow {
+        self.advance(now);
+        match &self.state {
+            State::Closed { .. } => Flow::Free,
+            State::Open { until, .. } => Flow::Stopped(left(*until, now).unwrap_or(PROBING)),
+            State::Probing { under_way, failed, .. } => {
+                match PROBES.saturating_sub(under_way.len() + failed.len()) {
+                    0 => Flow::Stopped(PROBING),
+                    free => Flow::Probing(free),
+                }
+            }
+        }
+    }
+
+    /// Is it taken for down?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed { .. })
+    }
+
+    fn failed(&mut self, tenant: &str, is_unreachable: bool, now: Timestamp) -> bool {
+        match &mut self.state {
+            State::Closed { failures, unreachable, tenants } => {
+                *failures += 1;
+                *unreachable += u32::from(is_unreachable);
+                if tenants.len() < TENANTS {
+                    tenants.insert(tenant.to_owned());
+                }
+                let of_all = *unreachable >= TRIP || tenants.len() >= TENANTS;
+                if *failures >= TRIP && of_all {
+                    self.open(FIRST_PAUSE, now);
+                    return true;
+                }
+                false
+            }
+            // Begun before it opened: nothing new.
+            State::Open { .. } => true,
+            State::Probing { pause, under_way, failed, .. } => {
+                under_way.remove(tenant);
+                failed.insert(tenant.to_owned());
+                if is_unreachable || failed.len() >= PROBES {
+                    let pause = (*pause * 2).min(LONGEST_PAUSE);
+                    self.open(pause, now);
+                }
+                true
+            }
+        }
+    }
+
+    fn open(&mut self, pause: Duration, now: Timestamp) {
+        self.state = State::Open { until: now.checked_add(pause).unwrap_or(Timestamp::MAX), pause };
+    }
+
+    /// What the time alone changes: a pause ends, and so does a round of probes.
+    fn advance(&mut self, now: Timestamp) {
+        match &self.state {
+            State::Open { until, pause } if left(*until, now).is_none() => {
+                self.state = State::Probing {
+                    since: now,
+                    pause: *pause,
+                    under_way: BTreeSet::new(),
+                    failed: BTreeSet::new(),
+                };
+            }
+            // The same tenants can't be asked twice in a round; a round that found too few of them ends by time.
+            State::Probing { since, pause, under_way, failed } => {
+                let lasted = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
+                let stuck = under_way.is_empty() && !failed.is_empty() && lasted >= *pause;
+                if stuck {
+                    let pause = (*pause * 2).min(LONGEST_PAUSE);
+                    self.open(pause, now);
+                } else if lasted >= PROBE_LOST {
+                    // Nobody had a reason to call, or the probes were lost: the next call decides.
+                    self.state = State::Closed {
+                        failures: TRIP - 1,
+                        unreachable: TRIP - 1,
+                        tenants: std::iter::once(String::new()).collect(),
+                    };
+                }
+            }
+            State::Open { .. } | State::Closed { .. } => {}
+        }
+    }
+}
+
+/// What is left of the time until then; none when it is over.
+fn left(until: Timestamp, now: Timestamp) -> Option<Duration> {
+    Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap()
+}
+
+fn opened() -> Breaker {
+    let mut breaker = Breaker::default();
+    for number in 0..TRIP {
+        breaker.saw(&format!("t{number}"), Sign::Failing, at(0));
+    }
+    assert!(breaker.is_open());
+    breaker
+}
+
+#[test]
+fn failures_of_several_tenants_in_a_row_open_it() {
+    let mut breaker = Breaker::default();
+    for number in 1..TRIP {
+        assert!(!breaker.saw(&format!("t{number}"), Sign::Failing, at(0)));
+    }
+    assert_eq!(breaker.permit("t", at(0)), Permit::Yes);
+    assert!(breaker.saw("last", Sign::Failing, at(0)));
+    assert_eq!(breaker.permit("t", at(0)), Permit::No(FIRST_PAUSE));
+    assert_eq!(breaker.flow(at(0)), Flow::Stopped(FIRST_PAUSE));
+}
+
+#[test]
+fn one_tenant_alone_never_opens_it() {
+    let mut breaker = Breaker::default();
+    for _ in 0..1_000 {
+        assert!(!breaker.saw("broken", Sign::Failing, at(0)));
+    }
+    assert_eq!(breaker.permit("other", at(0)), Permit::Yes);
+}
+
+#[test]
+fn nobody_at_the_door_opens_it_even_for_one_tenant() {
+    let mut breaker = Breaker::default();
+    for _ in 0..TRIP {
+        breaker.saw("only", Sign::Unreachable, at(0));
+    }
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn a_success_in_between_begins_the_count_anew() {
+    let mut breaker = Breaker::default();
+    for round in 0..100 {
+        for number in 1..TRIP {
+            breaker.saw(&format!("t{number}"), Sign::Failing, at(round));
+        }
+        breaker.saw("fine", Sign::Well, at(round));
+    }
+    assert_eq!(breaker.flow(at(100)), Flow::Free);
+}
+
+#[test]
+fn after_the_pause_a_few_probes_go_through_and_the_first_answer_closes_it() {
+    let mut breaker = opened();
+    assert_eq!(breaker.flow(at(1_000)), Flow::Probing(PROBES));
+    for tenant in ["a", "b", "c"] {
+        assert_eq!(breaker.permit(tenant, at(1_000)), Permit::Yes);
+    }
+    assert!(matches!(breaker.permit("d", at(1_000)), Permit::No(_)));
+    assert!(matches!(breaker.flow(at(1_000)), Flow::Stopped(_)), "more would only wait");
+    assert!(breaker.saw("a", Sign::Failing, at(1_100)));
+    assert!(!breaker.saw("b", Sign::Well, at(1_200)));
+    assert_eq!(breaker.permit("d", at(1_200)), Permit::Yes);
+    assert_eq!(breaker.flow(at(1_200)), Flow::Free);
+}
+
+#[test]
+fn probes_that_fail_double_the_pause_up_to_the_longest() {
+    let mut breaker = opened();
+    let mut now = 0;
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        let Flow::Stopped(pause) = breaker.flow(at(now)) else { panic!("{breaker:?}") };
+        pauses.push(pause.as_secs());
+        now += i64::try_from(pause.as_millis()).unwrap();
+        assert_eq!(breaker.permit("a", at(now)), Permit::Yes);
+        breaker.saw("a", Sign::Unreachable, at(now));
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+}
+
+#[test]
+fn one_broken_tenant_among_the_probes_does_not_keep_it_open() {
+    let mut breaker = opened();
+    assert_eq!(breaker.permit("broken", at(1_000)), Permit::Yes);
+    breaker.saw("broken", Sign::Failing, at(1_000));
+    assert!(matches!(breaker.permit("broken", at(1_001)), Permit::No(_)), "it had its turn");
+    assert_eq!(breaker.permit("fine", at(1_001)), Permit::Yes);
+    breaker.saw("fine", Sign::Well, at(1_002));
+    assert_eq!(breaker.permit("broken", at(1_003)), Permit::Yes);
+}
+
+#[test]
+fn a_probe_that_is_given_up_makes_room_for_another() {
+    let mut breaker = opened();
+    for tenant in ["a", "b", "c"] {
+        breaker.permit(tenant, at(1_000));
+    }
+    breaker.abandoned("a");
+    assert_eq!(breaker.permit("d", at(1_000)), Permit::Yes);
+}
+
+#[test]
+fn slowing_down_holds_calls_for_as_long_as_asked_and_stops_nothing_else() {
+    let mut breaker = Breaker::default();
+    breaker.saw("a", Sign::SlowDown(Some(Duration::from_secs(7))), at(0));
+    assert_eq!(breaker.permit("b", at(1_000)), Permit::No(Duration::from_secs(6)));
+    assert_eq!(breaker.flow(at(1_000)), Flow::Free);
+    assert_eq!(breaker.permit("b", at(7_000)), Permit::Yes);
+    // A mistaken wait of days is cut.
+    breaker.saw("a", Sign::SlowDown(Some(Duration::from_secs(1 << 40))), at(0));
+    assert_eq!(breaker.permit("b", at(0)), Permit::No(LONGEST_ASKED));
+}
+
+proptest! {
+    /// Whatever happens, waiting long enough lets a call through again, and a success after it closes the breaker.
+    #[test]
+    fn it_never_stays_shut(happenings in proptest::collection::vec((0u8..6, 0u8..4, 0i64..5_000), 0..200)) {
+        let mut breaker = Breaker::default();
+        let mut now = 0;
+        for (what, tenant, passed) in happenings {
+            now += passed;
+            let tenant = format!("t{tenant}");
+            match what {
+                0 => { breaker.permit(&tenant, at(now)); }
+                1 => { breaker.saw(&tenant, Sign::Well, at(now)); }
+                2 => { breaker.saw(&tenant, Sign::Failing, at(now)); }
+                3 => { breaker.saw(&tenant, Sign::Unreachable, at(now)); }
+                4 => { breaker.saw(&tenant, Sign::SlowDown(Some(Duration::from_secs(3))), at(now)); }
+                _ => breaker.abandoned(&tenant),
+            }
+        }
+        let mut asked = 0;
+        while let Permit::No(wait) = breaker.permit("new", at(now)) {
+            prop_assert!(!wait.is_zero());
+            now += i64::try_from(wait.as_millis()).unwrap().max(1);
+            asked += 1;
+            prop_assert!(asked < 1_000, "{breaker:?}");
+        }
+        breaker.saw("new", Sign::Well, at(now));
+        prop_assert_eq!(breaker.flow(at(now)), Flow::Free);
+    }
+}

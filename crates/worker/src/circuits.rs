@@ -1,0 +1,210 @@
+//! Whether the outside is called at all right now: a breaker per service, and the configured rate.
+//!
+//! When hotglue or Slack is down as a whole, trying on burns the attempts of every event and helps nobody: the events
+//! wait in the queue, where nothing is lost, and a few are let through now and then to find out.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::breaker::{Breaker, Flow, Permit, Sign};
+use domain::config::Config;
+use effects::Service;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
+use service::Clock;
+use service::metrics::WorkerMetrics;
+use service::probe::Readiness;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::process::HANDED_BACK;
+
+/// A wait no longer than this is spent in place, and its slot held: handing the event back would be no quicker, and while the
+/// slots are held, nothing is taken from the queue that would have to wait too.
+pub(crate) const LONGEST_IN_PLACE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(crate) struct Circuits {
+    breakers: Mutex<BTreeMap<Service, Breaker>>,
+    hotglue: Option<DefaultDirectRateLimiter>,
+    slack: Option<DefaultDirectRateLimiter>,
+    opened: Notify,
+    clock: Clock,
+    metrics: WorkerMetrics,
+    readiness: Readiness,
+    /// Cancelled when nobody may wait any longer.
+    cut: CancellationToken,
+}
+
+/// How much may be taken from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// A few, at most so many, then a look at what became of them.
+    Ajar(usize),
+    /// Nothing for so long.
+    Shut(Duration),
+}
+
+impl Circuits {
+    pub(crate) fn new(
+        config: &Config,
+        clock: Clock,
+        metrics: WorkerMetrics,
+        readiness: Readiness,
+        cut: CancellationToken,
+    ) -> Self {
+        let limit = |most: Option<std::num::NonZeroU32>| {
+            most.map(|most| RateLimiter::direct(Quota::per_second(most)))
+        };
+        Self {
+            breakers: Mutex::default(),
+            hotglue: limit(config.hotglue.max_per_second),
+            slack: limit(config.slack.as_ref().and_then(|slack| slack.max_per_second)),
+            opened: Notify::new(),
+            clock,
+            metrics,
+            readiness,
+            cut,
+        }
+    }
+
+    /// Waits for the configured rate and out short requests to slow down, then says whether `tenant`'s call may be made.
+    /// `Err` is how long to leave it.
+    pub(crate) async fn enter(&self, service: &Service, tenant: &str) -> Result<Pass<'_>, Duration> {
+        self.cut.run_until_cancelled(self.wait(service, tenant)).await.unwrap_or(Err(HANDED_BACK))
+    }
+
+    async fn wait(&self, service: &Service, tenant: &str) -> Result<Pass<'_>, Duration> {
+        let mut patience = LONGEST_IN_PLACE;
+        while let Err(wait) = self.permit(service, tenant) {
+            if self.is_down(service) || wait > patience {
+                return Err(wait);
+            }
+            patience -= wait;
+            tokio::time::sleep(wait).await;
+        }
+        let limit = match service {
+            Service::Hotglue { .. } => &self.hotglue,
+            Service::Slack => &self.slack,
+        };
+        if let Some(limit) = limit
+            && limit.check().is_err()
+        {
+            self.abandoned(service, tenant);
+            limit.until_ready().await;
+            // Much may have happened meanwhile.
+            self.permit(service, tenant)?;
+        }
+        Ok(Pass { circuits: self, service: service.clone(), tenant: tenant.to_owned(), told: false })
+    }
+
+    /// How much may be taken from the queue.
+    pub(crate) fn gate(&self) -> Gate {
+        let now = self.clock.now();
+        let mut gate = Gate::Open;
+        for breaker in self.lock().values_mut() {
+            gate = match (gate, breaker.flow(now)) {
+                (gate, Flow::Free) => gate,
+                (Gate::Open, Flow::Probing(free)) => Gate::Ajar(free),
+                (Gate::Ajar(known), Flow::Probing(free)) => Gate::Ajar(known.min(free)),
+                (Gate::Shut(wait), Flow::Probing(_)) => Gate::Shut(wait),
+                (Gate::Open | Gate::Ajar(_), Flow::Stopped(wait)) => Gate::Shut(wait),
+                (Gate::Shut(known), Flow::Stopped(wait)) => Gate::Shut(known.min(wait)),
+            };
+        }
+        gate
+    }
+
+    /// Returns when the gate shuts.
+    pub(crate) async fn shuts(&self) {
+        loop {
+            // Before the look, so that none in between is missed.
+            let opened = self.opened.notified();
+            if matches!(self.gate(), Gate::Shut(_)) {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    fn permit(&self, service: &Service, tenant: &str) -> Result<(), Duration> {
+        let now = self.clock.now();
+        match self.lock().entry(service.clone()).or_default().permit(tenant, now) {
+            Permit::Yes => Ok(()),
+            Permit::No(wait) => Err(wait),
+        }
+    }
+
+    fn is_down(&self, service: &Service) -> bool {
+        self.lock().get(service).is_some_and(Breaker::is_open)
+    }
+
+    fn abandoned(&self, service: &Service, tenant: &str) {
+        if let Some(breaker) = self.lock().get_mut(service) {
+            breaker.abandoned(tenant);
+        }
+    }
+
+    /// Whether this call opened the breaker, or kept it open.
+    fn saw(&self, service: &Service, tenant: &str, sign: Sign, why: &str, now: Timestamp) -> bool {
+        let (before, opened, after) = {
+            let mut breakers = self.lock();
+            let breaker = breakers.entry(service.clone()).or_default();
+            let before = breaker.is_open();
+            let opened = breaker.saw(tenant, sign, now);
+            (before, opened, breaker.is_open())
+        };
+        if opened {
+            self.opened.notify_waiters();
+        }
+        if before != after {
+            self.metrics.circuit(&service.to_string(), after);
+            let topic = format!("circuit of {service}");
+            if after {
+                tracing::warn!(%service, why, "{service} is down: events wait in the queue, a few find out when it is back");
+                let sentence = format!("{service} is down, so events wait in the queue: {why}");
+                self.readiness.warn_about(&topic, Some(&sentence));
+            } else {
+                tracing::info!(%service, "{service} is back: taking events again");
+                self.readiness.warn_about(&topic, None);
+            }
+        }
+        opened
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Service, Breaker>> {
+        self.breakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Leave to make one call. Dropped without a word, the call counts as not made.
+#[derive(Debug)]
+#[must_use = "the breaker waits to hear how the call ended"]
+pub(crate) struct Pass<'a> {
+    circuits: &'a Circuits,
+    service: Service,
+    tenant: String,
+    told: bool,
+}
+
+impl Pass<'_> {
+    /// The call ended; `why` it failed, if it did. Answers whether the service is down as a whole, by now.
+    pub(crate) fn ended(mut self, sign: Sign, why: &str) -> bool {
+        self.told = true;
+        let now = self.circuits.clock.now();
+        self.circuits.saw(&self.service, &self.tenant, sign, why, now)
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.circuits.abandoned(&self.service, &self.tenant);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

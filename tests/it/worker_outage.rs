@@ -1,0 +1,217 @@
+//! The outside is down, slow or flooded: nothing is given up for it, and nobody waits who need not.
+
+use std::time::Duration;
+
+use domain::journal::{Outcome, StepState};
+use sandbox::{Fault, webhook};
+use serde_json::json;
+use tests::stage::{ENV, FLOW, Setting, Stage};
+
+const TELL: &str = r#"
+[[rule]]
+name = "tell"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} {{ event.job_id }}"
+"#;
+
+const SCHEDULE: &str = r#"
+[[rule]]
+name = "on"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "enable_schedule"
+"#;
+
+async fn with_rules(rules: &str, worker: &[&str]) -> Stage {
+    let worker = worker.iter().map(ToString::to_string).collect();
+    Stage::with(Setting { rules: Some(rules.to_owned()), worker, ..Setting::default() }).await
+}
+
+fn failed(tenant: usize, job: usize) -> String {
+    webhook::job(|body| {
+        body["status"] = json!("SYNC_FAILED");
+        body["tenant"] = json!(format!("t{tenant}"));
+        body["job_id"] = json!(format!("j{job}"));
+    })
+}
+
+fn completed(tenant: &str) -> String {
+    webhook::job(|body| body["tenant"] = json!(tenant))
+}
+
+#[tokio::test]
+async fn an_outage_uses_up_no_attempts_and_the_backlog_goes_out_when_it_is_over() {
+    let mut stage = with_rules(TELL, &[]).await;
+    stage.slack.every(1, Fault::html_502());
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        ids.push(stage.post(&failed(number % 20, number)).await);
+    }
+    let said = stage.worker().line("Slack is down").await;
+    assert!(said.contains("502"), "{said}");
+    let probes = stage.slack.calls().len() + 9;
+    let long = Duration::from_secs(60);
+    assert!(stage.slack.until(long, |slack| slack.calls().len() >= probes).await, "it is probed");
+
+    stage.slack.clear_faults();
+    stage.worker().line("Slack is back").await;
+    for id in &ids {
+        let record = stage.settled(id, Outcome::Done).await;
+        // Only what was under way when it began counts.
+        assert!(record.row.failures <= 1, "{:?}", record.attempts);
+    }
+    assert_eq!(stage.slack.messages().len(), ids.len(), "each once");
+    let (_, dead, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    assert_eq!(dead.trim(), "[]", "nothing was given up");
+}
+
+#[tokio::test]
+async fn nothing_is_taken_from_the_queue_while_the_outside_is_down() {
+    let mut stage = with_rules(TELL, &[]).await;
+    stage.slack.every(1, Fault::html_502());
+    for number in 0..10 {
+        stage.post(&failed(number, number)).await;
+    }
+    stage.worker().line("Slack is down").await;
+    for number in 10..60 {
+        stage.post(&failed(number, number)).await;
+    }
+    // Whatever is called from here on hangs: the probes.
+    stage.slack.clear_faults();
+    stage.slack.every(1, Fault::Delay(Duration::from_secs(600)));
+    let hanging = stage.slack.messages().len() + 3;
+    let long = Duration::from_secs(60);
+    assert!(stage.slack.until(long, |slack| slack.messages().len() >= hanging).await, "it is probed");
+    let log = store::Store::open(&stage.database_url(), store::Access::Reader).await.unwrap();
+    let seen = log.events(&domain::journal::Filter::default(), 100).await.unwrap().len();
+    assert!(seen < 30, "{seen} of 60 were taken");
+    stage.worker().kill().await;
+}
+
+#[tokio::test]
+async fn one_tenant_whose_calls_fail_is_no_outage() {
+    let stage = with_rules(SCHEDULE, &[]).await;
+    stage.hotglue.every_on(1, "PUT", "/broken/", Fault::text_500());
+    let mut broken = Vec::new();
+    for number in 0..8 {
+        let body = webhook::job(|job| {
+            job["tenant"] = json!("broken");
+            job["job_id"] = json!(format!("b{number}"));
+        });
+        broken.push(stage.post(&body).await);
+    }
+    for id in &broken {
+        stage.settled(id, Outcome::Dead).await;
+    }
+    let fine = stage.hotglue.tenant(ENV, FLOW, "fine");
+    let id = stage.post(&completed("fine")).await;
+    stage.settled(&id, Outcome::Done).await;
+    assert!(fine.schedule(None).is_some_and(|schedule| schedule.is_on()));
+    assert!(!stage.worker.as_ref().unwrap().log().contains("is down"));
+}
+
+#[tokio::test]
+async fn a_tenant_with_a_hundred_events_that_hang_holds_up_nobody_else() {
+    let stage = with_rules(SCHEDULE, &["--concurrency=4"]).await;
+    stage.hotglue.every_on(1, "PUT", "/slow/", Fault::Delay(Duration::from_secs(25)));
+    for number in 0..100 {
+        let body = webhook::job(|job| {
+            job["tenant"] = json!("slow");
+            job["job_id"] = json!(format!("s{number}"));
+        });
+        stage.post(&body).await;
+    }
+    for number in 0..10 {
+        let id = stage.post(&completed(&format!("quick{number}"))).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    let slow = stage.hotglue.calls().iter().filter(|call| call.is("PUT", "/slow/")).count();
+    assert_eq!(slow, 1, "the slow tenant is still at its first event");
+}
+
+#[tokio::test]
+async fn a_live_event_does_not_wait_for_a_bulk_replay() {
+    let stage = with_rules(TELL, &["--concurrency=4"]).await;
+    let mut ids = Vec::new();
+    for number in 0..60 {
+        ids.push(stage.post(&failed(number, number)).await);
+    }
+    for id in &ids {
+        stage.settled(id, Outcome::Done).await;
+    }
+    stage.slack.every(1, Fault::Delay(Duration::from_millis(500)));
+    let before = stage.slack.messages().len();
+    let (code, _, errors) = stage.gluehook(&["replay", "--since=1h", "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let replaying = Duration::from_secs(30);
+    assert!(stage.slack.until(replaying, |slack| slack.messages().len() > before).await, "it has begun");
+
+    let live = stage.post(&failed(7, 1_000)).await;
+    stage.settled(&live, Outcome::Done).await;
+    let replayed = stage.slack.messages().len() - before - 1;
+    assert!(replayed < ids.len(), "all {replayed} went first");
+}
+
+#[tokio::test]
+async fn who_is_asked_to_slow_down_waits_and_gives_nothing_up() {
+    let stage = with_rules(TELL, &[]).await;
+    for _ in 0..8 {
+        stage.slack.next(Fault::slack_rate_limited(1));
+    }
+    let id = stage.post(&failed(1, 1)).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
+    assert_eq!(stage.slack.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn what_hotglue_refuses_to_tell_holds_up_only_the_rule_that_asked() {
+    const BOTH: &str = r#"
+[[rule]]
+name = "asks"
+when = ["event.failed", "tenant.config_valid"]
+[[rule.do]]
+action = "slack"
+text = "asked"
+[[rule]]
+name = "does-not"
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "told"
+"#;
+    let stage = with_rules(BOTH, &[]).await;
+    stage.hotglue.tenant(ENV, FLOW, "t1").with_config(json!({"importCredentials": {}}));
+    stage.hotglue.every_on(1, "GET", "/t1/config", Fault::forbidden());
+    let id = stage.post(&failed(1, 1)).await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    assert_eq!(stage.slack.texts(), ["told"]);
+    let why = record.row.why.as_deref().unwrap_or_default();
+    assert!(why.contains("`asks`") && why.contains("API key"), "{why}");
+
+    stage.hotglue.clear_faults();
+    let (code, _, errors) = stage.gluehook(&["dead", "retry", &id, "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.texts(), ["told", "asked"], "what was done is not done again");
+}
+
+#[tokio::test]
+async fn a_worker_that_must_stop_cuts_a_call_that_hangs_and_another_goes_on_at_once() {
+    let mut stage = with_rules(SCHEDULE, &["--drain-seconds=0"]).await;
+    stage.hotglue.next_on("PUT", "/jobs/schedule", Fault::Delay(Duration::from_secs(600)));
+    let id = stage.post(&completed("t1")).await;
+    let begun = Duration::from_secs(20);
+    assert!(stage.hotglue.until(begun, |hotglue| !hotglue.effects().is_empty()).await);
+    assert!(stage.worker().stop().await.success());
+    stage.start_worker().await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(record.steps[0].state, StepState::Done);
+    assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
+    let why = record.attempts[0].why.as_deref().unwrap_or_default();
+    assert!(why.contains("was stopped"), "{:?}", record.attempts);
+}
