@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use self::access::{Access, StoreError};
 pub use self::ending::Ending;
 pub use self::recorded::{Recorded, Rows, Span};
-pub use self::turn::{Turn, schedule_scope};
+pub use self::turn::{LINGERS, Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;
 use crate::plan::{Decision, NewValue, Step};

@@ -148,7 +148,8 @@ impl Store {
     /// stays counted in [`Claim::Mine`]; every other end is final, and a later one changes nothing.
     ///
     /// `turn` is the one that was claimed. It passes on, and a schedule that was changed is noted, with the end; only after
-    /// an uncertain attempt it stays with the step until the lease ends, because the effect may still be on its way.
+    /// an uncertain attempt it stays with the step for [`domain::journal::LINGERS`], because the effect may still be on its
+    /// way, unless the event is given up.
     pub async fn settle(
         &self,
         step: &StepKey,

@@ -21,10 +21,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Standing {
     /// The first thing that failed for now, and the longest wait that was asked for.
     pub(crate) again: Option<(String, Option<Duration>)>,
+    /// A step is in other hands, or another event changes the same, for so long.
+    pub(crate) busy: Option<Duration>,
     /// The first thing that has to wait although nothing failed, and the longest such wait.
     pub(crate) not_now: Option<(String, Duration)>,
-    /// A step is in other hands for so long.
-    pub(crate) busy: Option<Duration>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
 }
@@ -58,9 +58,10 @@ enum Went {
     Superseded,
     Failed(String),
     Wait(String, Option<Duration>),
+    /// A step is in other hands, or another event changes the same.
+    Busy(Duration),
     /// Nothing failed; not before so long.
     NotNow(String, Duration),
-    Busy(Duration),
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -92,12 +93,12 @@ async fn of_one_rule(
                 standing.wait(why, after);
                 return Ok(());
             }
-            Went::NotNow(why, wait) => {
-                standing.not_now(why, wait);
-                return Ok(());
-            }
             Went::Busy(wait) => {
                 standing.busy = standing.busy.max(Some(wait));
+                return Ok(());
+            }
+            Went::NotNow(why, wait) => {
+                standing.not_now(why, wait);
                 return Ok(());
             }
             Went::Failed(why) => {

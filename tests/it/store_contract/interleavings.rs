@@ -168,7 +168,7 @@ impl World {
     }
 
     async fn settle(&mut self, worker: usize) {
-        if !self.workers[worker].as_ref().is_some_and(|hand| hand.end.is_some()) {
+        if self.workers[worker].as_ref().is_none_or(|hand| hand.end.is_none()) {
             return;
         }
         let Some(InHand { step, end: Some(end), .. }) = self.workers[worker].take() else { return };
