@@ -37,6 +37,7 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("async-nats", &["bus"]),
     ("sqlx", &["store-sqlite"]),
     ("reqwest", &["effects", "cli"]),
+    ("redb", &["ingest"]),
     ("axum", &["ingest", "service"]),
 ];
 
