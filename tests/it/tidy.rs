@@ -38,6 +38,7 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("async-nats", &["bus"]),
     ("sqlx", &["store-postgres", "store-sqlite"]),
     ("reqwest", &["effects", "cli"]),
+    ("redb", &["ingest"]),
     ("axum", &["ingest", "service"]),
 ];
 
