@@ -86,7 +86,7 @@ pub enum CheckError {
     /// NATS does not answer, or will not do.
     #[error(transparent)]
     Connection(#[from] ConnectError),
-    #[error("{}", sentences(.0))]
+    #[error("{}; `gluehook setup` creates what is missing, and with --update changes what differs", sentences(.0))]
     Differs(Vec<Difference>),
 }
 
@@ -97,7 +97,7 @@ pub enum SetupError {
     #[error(transparent)]
     Connection(#[from] ConnectError),
     /// Live streams or consumers are not as they must be, and were left alone.
-    #[error("{}", sentences(.0))]
+    #[error("{}; `gluehook setup --update` changes what NATS lets change, or say it in [jetstream]", sentences(.0))]
     Differs(Vec<Difference>),
     /// NATS did not do what was asked.
     #[error("{0}")]

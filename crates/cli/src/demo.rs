@@ -29,11 +29,11 @@ pub(crate) struct Args {
     nats_server: Option<PathBuf>,
 
     /// Keep everything running afterwards, to look around
-    #[arg(long)]
+    #[arg(long, env = "GLUEHOOK_STAY", value_parser = clap::builder::FalseyValueParser::new())]
     stay: bool,
 
     /// Put all files into this new directory and leave them there
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, env = "GLUEHOOK_KEEP", value_name = "DIR")]
     keep: Option<PathBuf>,
 }
 

@@ -261,7 +261,11 @@ async fn nats(common: &Common, config: Option<&Config>, checks: &mut Checks) {
         Ok(()) => checks.good("streams and consumers", "as they must be"),
         Err(CheckError::Differs(differences)) => {
             let said: Vec<_> = differences.iter().map(ToString::to_string).collect();
-            checks.bad("streams and consumers", said.join("\n"), "`gluehook setup` creates what is missing");
+            checks.bad(
+                "streams and consumers",
+                said.join("\n"),
+                "`gluehook setup` creates what is missing; `gluehook setup --update` changes what differs",
+            );
         }
         Err(CheckError::Connection(why)) => checks.bad("streams and consumers", why.to_string(), ""),
     }

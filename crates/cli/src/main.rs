@@ -58,7 +58,7 @@ struct Common {
     bus: bus::Args,
 
     /// Print JSON for other programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, env = "GLUEHOOK_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     json: bool,
 }
 

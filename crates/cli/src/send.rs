@@ -71,7 +71,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let body =
         changed(read(args.payload.as_deref().unwrap_or_default())?, args.tenant.as_deref(), &args.set)?;
     let signature = if args.unsigned { None } else { signature(common, &args, &body)? };
-    let url = format!("{}/hooks/{}", args.url.trim_end_matches('/'), args.endpoint);
+    let url = endpoint_url(&args.url, &args.endpoint);
     let http = client()?;
     let mut all_taken = true;
     if !common.json {
@@ -89,6 +89,17 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         }
     }
     Ok(if all_taken { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The URL of an endpoint; one that names an endpoint already, as it is pasted into hotglue, is taken as it is.
+fn endpoint_url(url: &str, endpoint: &str) -> String {
+    let url = url.trim_end_matches('/');
+    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    if path.split('/').any(|segment| segment == "hooks") {
+        url.to_owned()
+    } else {
+        format!("{url}/hooks/{endpoint}")
+    }
 }
 
 fn list(as_json: bool) -> std::io::Result<()> {
@@ -271,6 +282,14 @@ async fn post(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_as_it_is_pasted_into_hotglue_is_taken_as_it_is() {
+        assert_eq!(endpoint_url("http://127.0.0.1:8080/", "hotglue"), "http://127.0.0.1:8080/hooks/hotglue");
+        assert_eq!(endpoint_url("https://x/hooks/other", "hotglue"), "https://x/hooks/other");
+        assert_eq!(endpoint_url("https://x/behind/hooks/other/", "hotglue"), "https://x/behind/hooks/other");
+        assert_eq!(endpoint_url("https://hooks.example", "hotglue"), "https://hooks.example/hooks/hotglue");
+    }
 
     #[test]
     fn an_unchanged_payload_keeps_every_byte_even_when_it_is_no_json() {

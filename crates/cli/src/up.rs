@@ -37,8 +37,8 @@ pub(crate) struct Args {
     #[arg(long, env = "GLUEHOOK_NATS_SERVER", value_name = "FILE")]
     nats_server: Option<PathBuf>,
 
-    /// Use the NATS server that runs at --nats-url instead of starting one; so does naming another --nats-url
-    #[arg(long)]
+    /// Use the NATS server that runs at --nats-url instead of starting one; so does naming one that is not on this machine
+    #[arg(long, env = "GLUEHOOK_NO_NATS", value_parser = clap::builder::FalseyValueParser::new())]
     no_nats: bool,
 
     /// Where webhooks are posted to
@@ -46,11 +46,11 @@ pub(crate) struct Args {
     listen: SocketAddr,
 
     /// Where ingest serves /livez, /readyz and /metrics
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    #[arg(long, env = "GLUEHOOK_INGEST_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081")]
     ingest_admin_listen: SocketAddr,
 
     /// Where the worker serves /livez, /readyz and /metrics
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8082")]
+    #[arg(long, env = "GLUEHOOK_WORKER_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8082")]
     worker_admin_listen: SocketAddr,
 }
 
@@ -82,15 +82,17 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     // Found first: a program that is missing must not be noticed with half of the others running.
     let (ingest, worker) = (sibling("gluehook-ingest")?, sibling("gluehook-worker")?);
     private_dir(&args.data)?;
-    let own_nats = !args.no_nats && common.bus.nats_url.expose() == NATS_URL;
+    let listen = own_nats(common, args).await?;
+    let own_nats = listen.is_some();
     if !own_nats && args.nats_server.is_some() {
         return Err(Misused(format!(
-            "--nats-server is run at {NATS_URL}, but --nats-url (or GLUEHOOK_NATS_URL) names another server to use: leave one of them out"
+            "--nats-server is to be run, but --nats-url ({}) names a server that runs already: leave one of them out",
+            common.bus.nats_url
         ))
         .into());
     }
-    if own_nats {
-        start_nats(args, processes).await?;
+    if let Some(listen) = listen {
+        start_nats(args, listen, processes).await?;
     }
     let database = common.store.database_url.clone();
     let http = local_http()?;
@@ -116,14 +118,26 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     Err(processes.died().await.into())
 }
 
-async fn start_nats(args: &Args, processes: &mut Processes) -> Result<()> {
-    let listen = address(NATS_URL).context("127.0.0.1 is not known here")?;
-    if TcpStream::connect(listen).await.is_ok() {
+/// Where our own nats-server is to listen; none when there is one to use: named with `--no-nats`, on another machine, or
+/// running at an address of this one that a person named.
+async fn own_nats(common: &Common, args: &Args) -> Result<Option<SocketAddr>> {
+    let url = common.bus.nats_url.expose();
+    let Some(listen) = address(url).filter(|address| address.ip().is_loopback() && !args.no_nats) else {
+        return Ok(None);
+    };
+    if TcpStream::connect(listen).await.is_err() {
+        return Ok(Some(listen));
+    }
+    if url == NATS_URL {
         return Err(Misused(format!(
-            "something listens on {listen} already: if it is a NATS server of yours, add --no-nats to use it; if it is another `gluehook up`, stop that first"
+            "something listens on {listen} already: if it is a NATS server of yours, add --no-nats to use it; if it is another `gluehook up`, stop that first or name a free port with --nats-url"
         ))
         .into());
     }
+    Ok(None)
+}
+
+async fn start_nats(args: &Args, listen: SocketAddr, processes: &mut Processes) -> Result<()> {
     let program =
         find_nats_server(args.nats_server.clone(), args.data.clone(), |line| output::note(line)).await?;
     processes.start(NatsServer { program, listen, data: &args.data }.spec()?).await?;
@@ -251,6 +265,9 @@ mod tests {
     #[test]
     fn the_default_address_of_nats_is_ours() {
         assert_eq!(address(NATS_URL).unwrap().to_string(), "127.0.0.1:4222");
+        // Neither several servers nor one that wants a password can be one that we start.
+        assert_eq!(address("nats://127.0.0.1:1,nats://127.0.0.1:2"), None);
+        assert_eq!(address("nats://user:password@127.0.0.1:4222"), None);
         assert_eq!(bus::Args::for_url(NATS_URL).nats_url.expose(), NATS_URL);
     }
 

@@ -51,14 +51,31 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(wrong)
 }
 
+/// A number without a unit could be anything, so it is refused with the sentence that shows how to write it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a length of time is a text with its unit, such as \"30s\" or \"10m\"")]
+enum LengthAsWritten {
+    Text(String),
+}
+
+/// A size as a text with its unit, or as a plain number of bytes.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a size is a number of bytes, or a text such as \"1MiB\"")]
+enum SizeAsWritten {
+    Bytes(u64),
+    Text(String),
+}
+
 pub(crate) fn de_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    let LengthAsWritten::Text(text) = LengthAsWritten::deserialize(deserializer)?;
     duration(&text).map_err(D::Error::custom)
 }
 
 pub(crate) fn de_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    bytes(&text).map_err(D::Error::custom)
+    match SizeAsWritten::deserialize(deserializer)? {
+        SizeAsWritten::Bytes(bytes) => Ok(bytes),
+        SizeAsWritten::Text(text) => bytes(&text).map_err(D::Error::custom),
+    }
 }
 
 pub(crate) fn de_some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
@@ -85,5 +102,24 @@ mod tests {
         assert_eq!(bytes("1MiB"), Ok(1 << 20));
         assert_eq!(bytes("512"), Ok(512));
         assert!(bytes("1 mile").is_err());
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Settings {
+        #[serde(default, deserialize_with = "de_bytes")]
+        size: u64,
+        #[serde(default, deserialize_with = "de_duration")]
+        time: Duration,
+    }
+
+    #[test]
+    fn a_plain_number_is_a_size_in_bytes_and_no_length_of_time() {
+        let read = |text| toml::from_str::<Settings>(text).map_err(|error| error.message().to_owned());
+        assert_eq!(read("size = 1048576").unwrap().size, 1 << 20);
+        assert_eq!(read("time = \"30s\"").unwrap().time, Duration::from_secs(30));
+        let said = read("time = 30").unwrap_err();
+        assert!(said.contains("such as \"30s\""), "{said}");
+        let said = read("size = true").unwrap_err();
+        assert!(said.contains("such as \"1MiB\""), "{said}");
     }
 }

@@ -105,9 +105,12 @@ pub(crate) fn pretty_json(json: &str) -> Option<String> {
     Some(pretty)
 }
 
+/// Deepest indentation: what is nested by the thousand would otherwise grow with the square of its depth.
+const DEEPEST: usize = 40;
+
 fn new_line(pretty: &mut String, depth: usize) {
     pretty.push('\n');
-    pretty.push_str(&"  ".repeat(depth));
+    pretty.push_str(&"  ".repeat(depth.min(DEEPEST)));
 }
 
 #[cfg(test)]
@@ -153,5 +156,11 @@ mod tests {
         assert_eq!(pretty_json(&pretty).unwrap(), pretty);
         assert_eq!(pretty_json("not json"), None);
         assert_eq!(pretty_json("{}").unwrap(), "{}");
+    }
+
+    #[test]
+    fn what_is_nested_by_the_thousand_does_not_flood_the_screen() {
+        let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+        assert!(pretty_json(&deep).unwrap().len() < 1 << 20);
     }
 }

@@ -48,9 +48,19 @@ struct Shape<'a> {
 #[must_use]
 pub fn glance(body: &[u8]) -> Glance<'_> {
     let Ok(shape) = serde_json::from_slice::<Shape<'_>>(body) else {
+        // A worker reads bytes that are no UTF-8 as if they were: the subject says what the event log will say.
+        if let text @ Cow::Owned(_) = String::from_utf8_lossy(body)
+            && let Ok(shape) = serde_json::from_str::<Shape<'_>>(&text)
+        {
+            return of_shape(&shape);
+        }
         let unknown = Address { kind: Kind::Unknown, status: String::new(), tenant: String::new() };
         return Glance { address: unknown, event_id: None };
     };
+    of_shape(&shape)
+}
+
+fn of_shape(shape: &Shape<'_>) -> Glance<'static> {
     let text = |raw: Option<&RawValue>| raw.map(lenient::scalar).unwrap_or_default();
     let status = text(shape.status);
     let event = text(shape.event);

@@ -2,7 +2,8 @@
 //!
 //! Which field of a webhook carries it is not documented. The shapes are those that hotglue's targets write into their
 //! state (seen in the code of target-exact and its SDK): `bookmarks.<Stream>[]` with `success` and `hash` per record,
-//! and `summary.<Stream>` with `success`, `fail`, `existing`, `updated`.
+//! and `summary.<Stream>` with `success`, `fail`, `existing`, `updated`. A stream is named as target-exact names it, however
+//! the payload writes it (`buy_orders`).
 
 use std::collections::BTreeMap;
 
@@ -27,11 +28,17 @@ pub(super) fn count(payload: &Value, pointers: &[String]) -> BTreeMap<String, u6
     for pointer in pointers {
         let Some(found) = payload.pointer(pointer).and_then(Value::as_object) else { continue };
         for (stream, failed) in report(found) {
-            counts.entry(stream).or_insert(failed);
+            counts.entry(named(stream)).or_insert(failed);
         }
     }
     counts.retain(|_, failed| *failed > 0);
     counts
+}
+
+/// Rules look for one name.
+fn named(stream: String) -> String {
+    let letters = stream.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).map(|c| c.to_ascii_lowercase());
+    if letters.eq("buyorders".chars()) { "BuyOrders".to_owned() } else { stream }
 }
 
 fn report(at: &Map<String, Value>) -> BTreeMap<String, u64> {
@@ -63,11 +70,13 @@ fn from_summary(value: &Value) -> Option<u64> {
 
 fn from_bookmarks(value: &Value) -> Option<u64> {
     let records: Vec<_> = value.as_array()?.iter().filter_map(Value::as_object).collect();
-    if !records.iter().any(|record| record.contains_key("success") && record.contains_key("hash")) {
+    if !records.iter().any(|record| record.contains_key("success")) {
         return None;
     }
-    let failed = |record: &&Map<String, Value>| {
-        record.contains_key("hash") && record.get("success").and_then(Value::as_bool) != Some(true)
+    // An entry with neither is a second word about a record that has an entry of its own.
+    let failed = |record: &&Map<String, Value>| match record.get("success").and_then(Value::as_bool) {
+        Some(succeeded) => !succeeded,
+        None => record.contains_key("hash"),
     };
     u64::try_from(records.iter().copied().filter(failed).count()).ok()
 }
@@ -93,6 +102,16 @@ mod tests {
             ]},
             "summary": {"BuyOrders": {"success": 1, "fail": 2, "existing": 0, "updated": 0}},
         }});
+        assert_eq!(counted(&payload), BTreeMap::from([("BuyOrders".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn a_record_that_says_it_failed_counts_also_without_a_hash() {
+        let payload = json!({"state": {"bookmarks": {"buy_orders": [
+            {"success": false, "error": "x", "externalId": "4711"},
+            {"success": true, "id": "1"},
+            {"error": "Warehouse uuid missing in config file"},
+        ]}}});
         assert_eq!(counted(&payload), BTreeMap::from([("BuyOrders".to_owned(), 1)]));
     }
 

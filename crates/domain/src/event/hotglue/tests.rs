@@ -137,6 +137,16 @@ fn secrets_are_gone_before_a_rule_can_read_them() {
     assert!(!all.contains("hunter2") && !all.contains("abcdef123456"), "{all}");
 }
 
+#[test]
+fn bytes_that_are_no_utf8_do_not_hide_what_a_body_is() {
+    let body = b"{\"job_id\":\"a\",\"status\":\"SYNC_FAILED\",\"tenant\":\"1\",\"error\":\"\xff\xfe\"}";
+    let address = glance(body).address;
+    assert_eq!(
+        (address.kind, address.status.as_str(), address.tenant.as_str()),
+        (Kind::Job, "SYNC_FAILED", "1")
+    );
+}
+
 proptest! {
     #[test]
     fn the_door_and_the_worker_see_the_same_kind(
