@@ -5,6 +5,7 @@
 //! 2. The worker's drain of events on which no rule acts, and of events that act.
 //! 3. Reading and deciding, per event.
 //! 4. Memory at rest.
+//! 5. The journal against a broker that syncs every message. `durability` alone: `cargo xtask bench -- durability`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -32,6 +33,9 @@ use tests::stage::{Setting, Stage, WEBHOOK_SECRET};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "pipeline/durability.rs"]
+mod durability;
+
 const CONNECTIONS: usize = 64;
 const REQUESTS: usize = 20_000;
 const ROUNDS: usize = 5;
@@ -43,6 +47,7 @@ fn main() {
     let mut args = std::env::args().skip(1);
     match (args.next().as_deref(), args.next()) {
         (Some("reference"), Some(url)) => runtime.block_on(reference(url)),
+        (Some("durability"), _) => runtime.block_on(durability::compare()),
         _ => runtime.block_on(all()),
     }
 }
@@ -51,6 +56,7 @@ async fn all() {
     deciding();
     door().await;
     drain().await;
+    durability::compare().await;
 }
 
 /// A handler that only publishes and awaits the acknowledgement: no verification, no parsing, plain axum.

@@ -5,6 +5,8 @@
 mod bus_contract;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
+/// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
+mod ingest_spool;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.

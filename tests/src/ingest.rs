@@ -27,6 +27,10 @@ pub struct Setting<'a> {
     pub more: &'a str,
     /// The streams are left as they are.
     pub without_setup: bool,
+    /// Further flags.
+    pub flags: &'a [String],
+    /// What a shell does before it becomes ingest, such as to set limits.
+    pub shell: Option<&'a str>,
 }
 
 /// A running `gluehook-ingest`. Killed when dropped.
@@ -109,8 +113,12 @@ impl Ingest {
     /// When it does not start.
     pub async fn listening(nats: &str, setting: Setting<'_>) -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let flags = flags(&home, &format!("{ENDPOINT}{}", setting.more), nats, !setting.without_setup);
-        let program = Program::start("gluehook-ingest", &flags, &secrets());
+        let mut flags = flags(&home, &format!("{ENDPOINT}{}", setting.more), nats, !setting.without_setup);
+        flags.extend_from_slice(setting.flags);
+        let program = match setting.shell {
+            None => Program::start("gluehook-ingest", &flags, &secrets()),
+            Some(script) => Program::start_by_shell(script, "gluehook-ingest", &flags, &secrets()),
+        };
         let line = program.line("listening on ").await;
         let address = |after: &str| {
             let rest = line.split(after).nth(1).expect("both addresses are told");
@@ -136,9 +144,49 @@ impl Ingest {
         }
     }
 
+    /// The answer of `/readyz`.
+    pub async fn readyz(&self) -> Answer {
+        get(self.admin, "/readyz").await
+    }
+
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> String {
         get(self.admin, "/metrics").await.body
+    }
+
+    /// Waits until a metric without labels has a value that will do.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn until_metric(&self, name: &str, so: impl Fn(u64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics().await;
+            let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+            if line.is_some_and(&so) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} is {line:?}\n{}", self.program.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Posts `body` to the endpoint `hotglue`, signed with [`SECRET`]; none when ingest goes away meanwhile.
+    pub async fn try_post(&self, body: &[u8]) -> Option<Answer> {
+        let signature = sign(SECRET, body);
+        let request = request("POST", "/hooks/hotglue", &[("x-hub-signature", &signature)], body);
+        let mut stream = TcpStream::connect(self.address).await.ok()?;
+        stream.write_all(&request).await.ok()?;
+        let mut came = Vec::new();
+        loop {
+            if let Some(answer) = parse(&came) {
+                return Some(answer);
+            }
+            match timeout(PATIENCE, stream.read_buf(&mut came)).await {
+                Ok(Ok(1..)) => {}
+                _ => return None,
+            }
+        }
     }
 
     /// Posts `body` to the endpoint `hotglue`, signed with [`SECRET`].

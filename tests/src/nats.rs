@@ -41,6 +41,14 @@ impl NatsServer {
         Self::start_in(|home| format!("jetstream {{ store_dir: {:?} }}\n{more}\n", home.join("store"))).await
     }
 
+    /// Starts a server with `JetStream` that has every message on its disk before it acknowledges it.
+    pub async fn start_syncing() -> Self {
+        Self::start_in(|home| {
+            format!("jetstream {{ store_dir: {:?}, sync_interval: always }}\n", home.join("store"))
+        })
+        .await
+    }
+
     /// Starts a server that has only core NATS.
     pub async fn start_without_jetstream() -> Self {
         Self::start_in(|_| String::new()).await
@@ -69,6 +77,34 @@ impl NatsServer {
             let said = fs::read_to_string(&output).unwrap_or_default();
             panic!("{error:#}\nnats-server said:\n{said}");
         }
+    }
+
+    /// Sends a signal by name, to this server only.
+    pub async fn signal(&self, name: &str) {
+        let id = self.process.as_ref().and_then(Child::id).expect("the server runs");
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().await;
+        assert!(sent.expect("kill runs").success(), "nats-server could not be signalled");
+    }
+
+    /// Changes the lines that [`NatsServer::start_with`] took, for the next start.
+    pub fn configure(&self, more: &str) {
+        let text = format!("jetstream {{ store_dir: {:?} }}\n{more}\n", self.home.path().join("store"));
+        fs::write(&self.config, text).expect("the configuration is written");
+    }
+
+    /// A copy of everything that it has written. The server should not run.
+    pub fn store(&self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a directory is made");
+        copy_tree(&self.home.path().join("store"), copy.path());
+        copy
+    }
+
+    /// Makes its store what it was when it was copied. The server must not run.
+    pub fn restore(&self, copy: &TempDir) {
+        assert!(self.process.is_none(), "the server runs");
+        let store = self.home.path().join("store");
+        fs::remove_dir_all(&store).expect("the store is removed");
+        copy_tree(copy.path(), &store);
     }
 
     /// Kills the server and starts it again.
@@ -117,6 +153,19 @@ impl NatsServer {
                 bail!("nats-server was not ready within {READY_WITHIN:?}");
             }
             sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory is made");
+    for entry in fs::read_dir(from).expect("a directory is read") {
+        let entry = entry.expect("an entry is read");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("it has a type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file is copied");
         }
     }
 }

@@ -44,7 +44,21 @@ impl Program {
     /// When it can't be started.
     #[must_use]
     pub fn start(name: &str, args: &[String], env: &[(String, String)]) -> Self {
-        let mut command = Command::new(binary(name));
+        Self::spawn(Command::new(binary(name)), name, args, env)
+    }
+
+    /// As [`Program::start`], by a shell that runs `script` first and then becomes the program.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn start_by_shell(script: &str, name: &str, args: &[String], env: &[(String, String)]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!("{script}; exec \"$0\" \"$@\"")).arg(binary(name));
+        Self::spawn(command, name, args, env)
+    }
+
+    fn spawn(mut command: Command, name: &str, args: &[String], env: &[(String, String)]) -> Self {
         command.args(args).env_clear().envs(env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the program starts");

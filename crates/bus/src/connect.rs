@@ -165,6 +165,13 @@ impl Bus {
         self.client.try_server_info().map(|info| info.version)
     }
 
+    /// What the server calls itself in this life of its: another one after every start, and on every node of a cluster.
+    /// None until there was a connection.
+    #[must_use]
+    pub fn server_id(&self) -> Option<String> {
+        self.client.try_server_info().map(|info| info.server_id)
+    }
+
     /// Largest message the server takes, in bytes, headers included; the NATS default until there was a connection.
     #[must_use]
     pub fn max_payload(&self) -> usize {

@@ -62,20 +62,30 @@ impl Publisher {
     /// # Errors
     /// The event may be stored or not: only the acknowledgement is certain.
     pub async fn publish(&self, envelope: &Envelope) -> Result<Published, PublishError> {
+        self.fits(envelope)?;
+        let headers = wire::write(envelope);
+        let subject = envelope.subject.clone();
+        self.bus
+            .store(StreamName::Hooks, subject, Some(envelope.id.as_str()), headers, envelope.body.clone())
+            .await
+    }
+
+    /// Does the server take messages of this size? What it takes is only known once there was a connection: until then
+    /// everything fits.
+    ///
+    /// # Errors
+    /// [`PublishError::TooLarge`]
+    pub fn fits(&self, envelope: &Envelope) -> Result<(), PublishError> {
         let kept: usize = envelope.headers.iter().map(|(name, value)| name.len() + 3 * value.len()).sum();
         let most = self.bus.max_payload().saturating_sub(HEADROOM + kept);
-        if envelope.body.len() > most {
+        if envelope.body.len() > most && self.bus.server_version().is_some() {
             return Err(PublishError::TooLarge {
                 why: format!(
                     "with its headers it does not fit into a message of NATS, whose max_payload leaves {most} bytes"
                 ),
             });
         }
-        let headers = wire::write(envelope);
-        let subject = envelope.subject.clone();
-        self.bus
-            .store(StreamName::Hooks, subject, Some(envelope.id.as_str()), headers, envelope.body.clone())
-            .await
+        Ok(())
     }
 
     /// Puts a refused request into the quarantine of its endpoint, where the oldest makes room for the newest.

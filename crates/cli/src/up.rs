@@ -29,7 +29,7 @@ const GRACE: Duration = Duration::from_secs(35);
 /// `gluehook up`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where streams and a fetched nats-server are kept
+    /// Where streams, ingest's spool and a fetched nats-server are kept
     #[arg(long, env = "GLUEHOOK_DATA", value_name = "DIR", default_value = "gluehook-data")]
     data: PathBuf,
 
@@ -110,6 +110,7 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     let admin = args.ingest_admin_listen;
     let mut spec = own(common, "ingest", ingest, admin);
     spec.args.extend(["--listen".into(), args.listen.to_string().into()]);
+    spec.args.extend(["--spool".into(), args.data.join("spool").into()]);
     processes.start(spec).await?;
     let ready = format!("http://{admin}/readyz");
     processes.wait_for("ingest was not ready", PATIENCE, answering(&http, &ready)).await?;

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Takes webhooks, verifies them, and answers once they are stored
 #[derive(Debug, Clone, clap::Parser)]
@@ -20,11 +21,37 @@ pub struct Args {
     #[arg(long, env = "GLUEHOOK_SETUP", value_parser = clap::builder::FalseyValueParser::new())]
     pub setup: bool,
 
+    /// Directory for events while NATS can't take them; without one they are answered 503
+    #[arg(long, env = "GLUEHOOK_SPOOL", value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+
+    /// Most bytes of events in the spool; the file may take twice as much of the disk
+    #[arg(long, env = "GLUEHOOK_SPOOL_MAX", default_value = "1GiB", value_name = "SIZE", value_parser = domain::span::bytes)]
+    pub spool_max: u64,
+
+    /// What a 2xx stands for: the broker's acknowledgement, or our own journal in --spool
+    #[arg(long, env = "GLUEHOOK_DURABILITY", value_enum, default_value_t, value_name = "MODE")]
+    pub durability: Durability,
+
+    /// How long an event stays in the journal after NATS has acknowledged it: longer than nats-server's `sync_interval`
+    #[arg(long, env = "GLUEHOOK_JOURNAL_KEEP", default_value = "5m", value_name = "TIME", value_parser = domain::span::duration)]
+    pub journal_keep: Duration,
+
     #[command(flatten)]
     pub bus: bus::Args,
 
     #[command(flatten)]
     pub service: service::Args,
+}
+
+/// The values of `--durability`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Durability {
+    /// JetStream has acknowledged the event; where it can't, the event is in the spool
+    #[default]
+    Broker,
+    /// The event is in the journal on our own disk, and stays there until JetStream surely has it
+    Journal,
 }
 
 impl Args {
@@ -56,5 +83,7 @@ mod tests {
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.service.admin_listen_or(Args::ADMIN_LISTEN).to_string(), "127.0.0.1:8081");
         assert!(!args.setup);
+        assert_eq!((args.spool, args.spool_max), (None, 1 << 30));
+        assert_eq!((args.durability, args.journal_keep), (Durability::Broker, Duration::from_secs(300)));
     }
 }

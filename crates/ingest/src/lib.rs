@@ -7,13 +7,18 @@
 pub mod admit;
 mod args;
 mod body;
+mod circuit;
+mod drain;
 pub mod endpoint;
 mod hush;
+mod promise;
 mod queue;
 pub mod refusal;
+mod report;
 mod room;
 pub mod router;
 mod run;
+mod spool;
 mod watch;
 
 pub use args::Args;

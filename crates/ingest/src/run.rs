@@ -13,11 +13,13 @@ use service::probe::{self, Readiness};
 use service::{CancellationToken, Clock, Shutdown, http};
 use tokio::net::TcpListener;
 
-use crate::args::Args;
+use crate::args::{self, Args};
 use crate::endpoint::{Endpoint, Endpoints};
-use crate::queue::Queue;
+use crate::queue::{Durability, Queue};
 use crate::router::{Door, Limits, router};
-use crate::watch::{CHECKS, Watch};
+use crate::spool::{self, Spool};
+use crate::watch::Watch;
+use crate::{drain, report, watch};
 
 /// How long a shutdown waits for acknowledgements of what was sent to the queue.
 const LAST_ACKNOWLEDGEMENTS: Duration = Duration::from_secs(6);
@@ -58,6 +60,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let config = read(&args.config).map_err(Failure::Configuration)?;
     let base = args.config.parent().unwrap_or(Path::new(""));
     let endpoints = Endpoints::open(&config, base).map_err(Failure::Configuration)?;
+    if args.durability == args::Durability::Journal && args.spool.is_none() {
+        let sentence = "--durability journal writes to a directory of its own: name it with --spool DIR";
+        return Err(Failure::Configuration(vec![sentence.to_owned()]));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("no threads can be started: {error}")))?;
     runtime.block_on(serve(args, &config, endpoints))
@@ -86,37 +92,86 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
 
     let mut registry = Registry::default();
     let metrics = IngestMetrics::register(&mut registry);
-    let readiness = Readiness::expecting(CHECKS);
+    let durability = durability(args)?;
+    let readiness = Readiness::expecting(match durability.spool() {
+        None => [watch::NATS, watch::STREAMS],
+        Some(_) => [report::CHECK, watch::STREAMS],
+    });
     warn_of_open(&endpoints, &readiness);
     // Probes are answered to the very end, so that it can be seen.
     let admin_stop = CancellationToken::new();
     let probes = probe::router(Arc::new(registry), readiness.clone());
     let admin = tokio::spawn(http::serve(admin, probes, http::Limits::default(), admin_stop.clone()));
 
-    let queue = Queue::new(bus.publisher(), metrics.clone(), clock);
+    let queue = Queue::new(bus.publisher(), durability, metrics.clone(), clock);
     let largest = endpoints.iter().map(Endpoint::max_body).max().unwrap_or_default();
     let jetstream = config.jetstream.clone();
     let mut watch = Watch::new(bus.clone(), jetstream, args.setup, largest, readiness.clone(), queue.clone());
     watch.begin().await.map_err(failed)?;
     let told: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
     tracing::info!(
-        "listening on {address}, admin on {admin_address}; endpoints under /hooks/: {}; a 200 means that JetStream at {} has stored the event",
+        "listening on {address}, admin on {admin_address}; endpoints under /hooks/: {}",
         told.join("; "),
-        bus.url()
     );
 
     let watch = tokio::spawn(watch.keep(shutdown.token()));
-    let unready = tokio::spawn(tell_shutdown(shutdown.clone(), readiness));
+    let unready = tokio::spawn(tell_shutdown(shutdown.clone(), readiness.clone()));
+    // The spool is emptied and told of until the last request is answered.
+    let spool_stop = CancellationToken::new();
+    let spool = queue.durability().spool().cloned();
+    let keeping = spool.clone().map(|spool| {
+        let too_old = config.jetstream.duplicate_window / 2;
+        let report =
+            report::report(queue.clone(), spool.clone(), readiness, clock, too_old, spool_stop.clone());
+        let drain = drain::drain(queue.clone(), spool, bus.connected(), spool_stop.clone());
+        tokio::spawn(async { tokio::join!(report, drain) })
+    });
     let door = Arc::new(Door::new(endpoints, queue.clone(), metrics, clock, &Limits::default()));
     http::serve(listener, router(door), http::Limits::default(), shutdown.token()).await;
 
     queue.drain(LAST_ACKNOWLEDGEMENTS).await;
+    spool_stop.cancel();
+    if let Some(keeping) = keeping {
+        let _ended = keeping.await;
+    }
     bus.drain().await;
+    if let Some(spool) = spool {
+        close(&spool).await;
+    }
     admin_stop.cancel();
     // They end because they were told to; a panic of theirs was logged and changes nothing now.
     let _ended = tokio::join!(watch, unready, admin);
     tracing::info!("stopped; everything that was taken is answered");
     Ok(())
+}
+
+fn durability(args: &Args) -> Result<Durability, Failure> {
+    let keep = match args.durability {
+        args::Durability::Broker => None,
+        args::Durability::Journal => Some(args.journal_keep),
+    };
+    let open = |directory: &Path| {
+        Spool::open(directory, spool::Limits { max_bytes: args.spool_max, keep })
+            .map_err(|error| Failure::Failed(error.to_string()))
+    };
+    match (&args.spool, args.durability) {
+        (None, _) => Ok(Durability::Broker { spool: None }),
+        (Some(directory), args::Durability::Broker) => {
+            Ok(Durability::Broker { spool: Some(open(directory)?) })
+        }
+        (Some(directory), args::Durability::Journal) => Ok(Durability::Journal { spool: open(directory)? }),
+    }
+}
+
+async fn close(spool: &Spool) {
+    let left = spool.stats().unsent;
+    if left > 0 {
+        tracing::warn!(
+            "{left} events are left in the spool {}; the next start sends them",
+            spool.directory().display()
+        );
+    }
+    spool.close().await;
 }
 
 async fn listen(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {

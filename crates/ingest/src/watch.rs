@@ -1,13 +1,15 @@
 //! Keeps watch over NATS: is it there, will it do, are the streams as they must be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bus::{Bus, CheckError, ConnectError, Existing, SetupError};
+use bus::{Bus, CheckError, ConnectError, Existing, Mark, SetupError, StreamName};
 use domain::config::Jetstream;
+use jiff::Timestamp;
 use service::CancellationToken;
 use service::probe::Readiness;
 use tokio::time::{sleep, timeout};
 
+use crate::promise::{Broker, promise};
 use crate::queue::Queue;
 
 /// How long the start waits for NATS before it goes on without.
@@ -15,8 +17,9 @@ const PATIENCE_AT_START: Duration = Duration::from_secs(2);
 const EVERY_WHILE_GOOD: Duration = Duration::from_secs(10);
 const EVERY_WHILE_BAD: Duration = Duration::from_secs(1);
 
-/// Checks of `/readyz`.
-pub(crate) const CHECKS: [&str; 2] = ["nats", "streams"];
+/// Checks of `/readyz`. Where there is a spool, NATS may be away: then it is a warning.
+pub(crate) const NATS: &str = "nats";
+pub(crate) const STREAMS: &str = "streams";
 
 /// What one look found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,10 @@ pub(crate) struct Watch {
     readiness: Readiness,
     queue: Queue,
     last: Option<Found>,
+    /// The server that was seen last, and how far the stream had come.
+    server: Option<String>,
+    created: Option<Timestamp>,
+    told: Option<Option<Broker>>,
 }
 
 impl Watch {
@@ -49,25 +56,40 @@ impl Watch {
         readiness: Readiness,
         queue: Queue,
     ) -> Self {
-        Self { bus, jetstream, setup, largest_body, readiness, queue, last: None }
+        Self {
+            bus,
+            jetstream,
+            setup,
+            largest_body,
+            readiness,
+            queue,
+            last: None,
+            server: None,
+            created: None,
+            told: None,
+        }
     }
 
-    /// The first look, before anything is served. NATS may be away: then every webhook is answered 503 until it comes.
+    /// The first look, before anything is served. NATS may be away: then events go to the spool, or every webhook is
+    /// answered 503 until it comes.
     ///
     /// # Errors
-    /// The sentence, when NATS is there and will not do as it is.
+    /// The sentence, when NATS is there and will not do as it is, and there is no spool.
     pub(crate) async fn begin(&mut self) -> Result<(), String> {
         let mut connected = self.bus.connected();
         let _ = timeout(PATIENCE_AT_START, connected.wait_for(|connected| *connected)).await;
         self.look().await;
+        let meanwhile = self.meanwhile();
         match &self.last {
-            Some(Found::Wrong(why)) => Err(why.clone()),
+            Some(Found::Wrong(why)) if !self.spools() => return Err(why.clone()),
+            Some(Found::Wrong(why)) => tracing::error!("{meanwhile}: {why}"),
             Some(Found::Away(why)) => {
-                tracing::warn!("{why}; until then every webhook is answered 503");
-                Ok(())
+                tracing::warn!("{why}; until then {meanwhile}");
+                self.tell(None);
             }
-            Some(Found::Good) | None => Ok(()),
+            Some(Found::Good) | None => {}
         }
+        Ok(())
     }
 
     /// Looks again and again until `stop`.
@@ -85,32 +107,85 @@ impl Watch {
             if let Some(Found::Wrong(why)) = &self.last
                 && before != self.last
             {
-                tracing::error!("webhooks are answered 503: {why}");
+                tracing::error!("{}: {why}", self.meanwhile());
             }
         }
     }
 
+    fn spools(&self) -> bool {
+        self.queue.durability().spool().is_some()
+    }
+
+    /// What becomes of webhooks while NATS does not take them.
+    fn meanwhile(&self) -> &'static str {
+        if self.spools() { "webhooks are kept in the spool" } else { "every webhook is answered 503" }
+    }
+
     async fn look(&mut self) {
         let found = self.find().await;
-        let [nats, streams] = CHECKS;
-        match &found {
+        let away = match &found {
             Found::Good => {
-                self.readiness.set(nats, Ok(()));
-                self.readiness.set(streams, Ok(()));
+                self.readiness.set(STREAMS, Ok(()));
                 self.queue.set_fit(true);
+                None
             }
             // What was good before it went away is still good: publishing fails by itself meanwhile.
-            Found::Away(why) => self.readiness.set(nats, Err(why.clone())),
-            Found::Wrong(why) => {
-                self.readiness.set(nats, Ok(()));
-                self.readiness.set(streams, Err(why.clone()));
-                self.queue.set_fit(false);
+            Found::Away(why) => {
+                if self.spools() && self.last.is_none() {
+                    // Nothing is known against the streams, and events can be taken.
+                    self.readiness.set(STREAMS, Ok(()));
+                }
+                Some(why.clone())
             }
+            Found::Wrong(why) => {
+                self.readiness.set(STREAMS, Err(why.clone()));
+                self.queue.set_fit(false);
+                None
+            }
+        };
+        if self.spools() {
+            let warning = away.map(|why| format!("{why}: {}", self.meanwhile()));
+            self.readiness.warn_about("away", warning.as_deref());
+        } else {
+            self.readiness.set(NATS, away.map_or(Ok(()), Err));
         }
         self.readiness.warn_about("nats", self.bus.state().trouble.as_deref());
         let too_small = self.too_small();
         self.readiness.warn_about("max_payload", too_small.as_deref());
         self.last = Some(found);
+    }
+
+    /// Whether the server still has what it has acknowledged. A server that was started anew, or whose stream went
+    /// back, may have lost what it had not written to its disk.
+    fn compare(&mut self, asked: Instant, highest: u64, mark: &Mark) {
+        let server = self.bus.server_id();
+        let other = self.server.is_some() && self.server != server;
+        let anew = self.created.is_some_and(|created| created != mark.created);
+        let back = mark.last_sequence < highest;
+        if anew || back {
+            let what = if anew { "was made anew" } else { "has lost events that it had acknowledged" };
+            tracing::error!(
+                "stream HOOKS {what}: its last sequence is {}, it was {highest}",
+                mark.last_sequence
+            );
+            self.queue.forget();
+        }
+        if let Some(spool) = self.queue.durability().spool() {
+            if (other || anew || back) && !spool.rewind() {
+                // Remembered as it was: the next look finds the same again.
+                return;
+            }
+            spool.alive(asked);
+        }
+        (self.server, self.created) = (server, Some(mark.created));
+    }
+
+    /// Says what a 2xx means, once and whenever that changes.
+    fn tell(&mut self, broker: Option<Broker>) {
+        if self.told.as_ref() != Some(&broker) {
+            tracing::info!("{}", promise(self.queue.durability(), self.bus.url(), broker.as_ref()));
+            self.told = Some(broker);
+        }
     }
 
     async fn find(&mut self) -> Found {
@@ -130,9 +205,23 @@ impl Watch {
             }
         }
         match bus::check(&self.bus, &self.jetstream).await {
-            Ok(()) => Found::Good,
+            Ok(()) => self.measure().await,
             Err(CheckError::Connection(ConnectError::Unreachable(why))) => Found::Away(why),
             Err(error) => Found::Wrong(error.to_string()),
+        }
+    }
+
+    async fn measure(&mut self) -> Found {
+        // Before the question: what is acknowledged after it may be more than the answer knows of.
+        let (asked, highest) = (Instant::now(), self.queue.highest());
+        match bus::mark(&self.bus, StreamName::Hooks).await {
+            Ok(mark) => {
+                self.compare(asked, highest, &mark);
+                let version = self.bus.server_version().unwrap_or_default();
+                self.tell(Some(Broker { version, replicas: mark.replicas }));
+                Found::Good
+            }
+            Err(error) => Found::Away(error.to_string()),
         }
     }
 

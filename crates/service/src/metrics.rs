@@ -5,7 +5,7 @@
 
 mod handles;
 
-pub use handles::{IngestMetrics, Outcome, WorkerMetrics};
+pub use handles::{IngestMetrics, Outcome, SpoolFigures, WorkerMetrics};
 pub use prometheus_client::metrics::{counter::Counter, gauge::Gauge, histogram::Histogram};
 pub use prometheus_client::registry::Registry;
 
@@ -50,6 +50,15 @@ pub const METRICS: &[Metric] = &[
     REFUSED,
     LAST_RECEIVED,
     PUBLISH,
+    SPOOL_EVENTS,
+    SPOOL_KEPT,
+    SPOOL_ASIDE,
+    SPOOL_BYTES,
+    SPOOL_MAX_BYTES,
+    SPOOL_OLDEST,
+    SPOOLED,
+    SPOOL_DRAINED,
+    SPOOL_ERRORS,
     PROCESSED,
     NO_RULE,
     RULE_MATCHED,
@@ -98,6 +107,52 @@ const PUBLISH: Metric = metric(
     Kind::Histogram,
     &[],
     "From publishing an event to the acknowledgement that it is stored",
+);
+const SPOOL_EVENTS: Metric = metric(
+    "gluehook_spool_events",
+    Kind::Gauge,
+    &[],
+    "Events in ingest's spool that NATS has not acknowledged; alarm if it stays above 0",
+);
+const SPOOL_KEPT: Metric = metric(
+    "gluehook_spool_kept",
+    Kind::Gauge,
+    &[],
+    "Events that NATS has acknowledged and that the journal keeps for a while",
+);
+const SPOOL_ASIDE: Metric = metric(
+    "gluehook_spool_aside",
+    Kind::Gauge,
+    &[],
+    "Events in the spool that are too large for NATS; look at each",
+);
+const SPOOL_BYTES: Metric =
+    metric("gluehook_spool_bytes", Kind::Gauge, &[], "Bytes of all events in the spool, kept ones included");
+const SPOOL_MAX_BYTES: Metric = metric(
+    "gluehook_spool_max_bytes",
+    Kind::Gauge,
+    &[],
+    "Most bytes that the spool takes; alarm when half of it is used",
+);
+const SPOOL_OLDEST: Metric = metric(
+    "gluehook_spool_oldest_seconds",
+    Kind::Gauge,
+    &[],
+    "Age of the oldest event in the spool that NATS has not acknowledged",
+);
+const SPOOLED: Metric =
+    metric("gluehook_spooled_total", Kind::Counter, &[], "Events that were written to the spool");
+const SPOOL_DRAINED: Metric = metric(
+    "gluehook_spool_drained_total",
+    Kind::Counter,
+    &[],
+    "Events that were sent from the spool and acknowledged by NATS",
+);
+const SPOOL_ERRORS: Metric = metric(
+    "gluehook_spool_errors_total",
+    Kind::Counter,
+    &[],
+    "Events that the disk of the spool did not take",
 );
 const PROCESSED: Metric =
     metric("gluehook_processed_total", Kind::Counter, &["outcome"], "Deliveries by what became of them");

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::*;
+use crate::queue::Durability;
 
 const JOB: &str = r#"{"job_id":"tVN_B","status":"JOB_COMPLETED","tenant":"1414_1"}"#;
 
@@ -31,7 +32,8 @@ async fn door_with(settings: &str, limits: Limits) -> (Router, Arc<Registry>) {
     let mut registry = Registry::default();
     let metrics = IngestMetrics::register(&mut registry);
     let clock = Clock::fixed(jiff::Timestamp::UNIX_EPOCH);
-    let queue = Queue::new(bus.publisher(), metrics.clone(), clock);
+    let durability = Durability::Broker { spool: None };
+    let queue = Queue::new(bus.publisher(), durability, metrics.clone(), clock);
     queue.set_fit(true);
     let door = Door::new(endpoints, queue, metrics, clock, &limits);
     (router(Arc::new(door)), Arc::new(registry))

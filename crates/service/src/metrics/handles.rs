@@ -127,6 +127,35 @@ pub struct IngestMetrics {
     refused: Family<ByEndpointAndCause, Counter>,
     last_received: Family<ByEndpoint, Gauge>,
     publish: Histogram,
+    spool_events: Gauge,
+    spool_kept: Gauge,
+    spool_aside: Gauge,
+    spool_bytes: Gauge,
+    spool_max_bytes: Gauge,
+    spool_oldest: Gauge,
+    /// Events written to the spool.
+    pub spooled: Counter,
+    /// Events sent from the spool and acknowledged.
+    pub drained: Counter,
+    /// Events that the disk of the spool did not take.
+    pub spool_errors: Counter,
+}
+
+/// How the spool is at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpoolFigures {
+    /// Not acknowledged by NATS.
+    pub events: u64,
+    /// Acknowledged, and kept for a while.
+    pub kept: u64,
+    /// Too large for NATS.
+    pub aside: u64,
+    /// Of all of them.
+    pub bytes: u64,
+    /// The limit.
+    pub max_bytes: u64,
+    /// Age of the oldest that is not acknowledged.
+    pub oldest_seconds: u64,
 }
 
 impl IngestMetrics {
@@ -137,11 +166,29 @@ impl IngestMetrics {
             refused: Family::default(),
             last_received: Family::default(),
             publish: durations(),
+            spool_events: Gauge::default(),
+            spool_kept: Gauge::default(),
+            spool_aside: Gauge::default(),
+            spool_bytes: Gauge::default(),
+            spool_max_bytes: Gauge::default(),
+            spool_oldest: Gauge::default(),
+            spooled: Counter::default(),
+            drained: Counter::default(),
+            spool_errors: Counter::default(),
         };
         add(registry, &super::RECEIVED, metrics.received.clone());
         add(registry, &super::REFUSED, metrics.refused.clone());
         add(registry, &super::LAST_RECEIVED, metrics.last_received.clone());
         add(registry, &super::PUBLISH, metrics.publish.clone());
+        add(registry, &super::SPOOL_EVENTS, metrics.spool_events.clone());
+        add(registry, &super::SPOOL_KEPT, metrics.spool_kept.clone());
+        add(registry, &super::SPOOL_ASIDE, metrics.spool_aside.clone());
+        add(registry, &super::SPOOL_BYTES, metrics.spool_bytes.clone());
+        add(registry, &super::SPOOL_MAX_BYTES, metrics.spool_max_bytes.clone());
+        add(registry, &super::SPOOL_OLDEST, metrics.spool_oldest.clone());
+        add(registry, &super::SPOOLED, metrics.spooled.clone());
+        add(registry, &super::SPOOL_DRAINED, metrics.drained.clone());
+        add(registry, &super::SPOOL_ERRORS, metrics.spool_errors.clone());
         metrics
     }
 
@@ -163,6 +210,17 @@ impl IngestMetrics {
     pub fn last_received(&self, endpoint: &str, at: Timestamp) {
         let labels = ByEndpoint { endpoint: Word::Owned(endpoint.to_owned()) };
         self.last_received.get_or_create(&labels).set(at.as_second());
+    }
+
+    /// Notes how the spool is.
+    pub fn spool(&self, figures: &SpoolFigures) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.spool_events.set(number(figures.events));
+        self.spool_kept.set(number(figures.kept));
+        self.spool_aside.set(number(figures.aside));
+        self.spool_bytes.set(number(figures.bytes));
+        self.spool_max_bytes.set(number(figures.max_bytes));
+        self.spool_oldest.set(number(figures.oldest_seconds));
     }
 
     /// Notes how long a publish took, from sending to the acknowledgement.

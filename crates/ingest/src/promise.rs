@@ -1,0 +1,102 @@
+//! What a 2xx means in this deployment, in one line: as far as it can be known, and no further.
+
+use std::time::Duration;
+
+use crate::queue::Durability;
+
+/// What is known of NATS once it answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Broker {
+    pub(crate) version: String,
+    /// Servers on which `HOOKS` lies.
+    pub(crate) replicas: usize,
+}
+
+/// nats-server's `sync_interval` unless its configuration says otherwise.
+pub(crate) const DEFAULT_SYNC: Duration = Duration::from_secs(120);
+
+/// The line; `broker` is none while NATS does not answer, `url` has no password.
+pub(crate) fn promise(durability: &Durability, url: &str, broker: Option<&Broker>) -> String {
+    let acknowledged = match broker {
+        Some(broker) => format!("JetStream at {url} has acknowledged the event ({broker})"),
+        None => format!("JetStream at {url}, which does not answer yet, has acknowledged the event"),
+    };
+    match durability {
+        Durability::Broker { spool: None } => {
+            format!(
+                "a 2xx means that {acknowledged}; {SYNC}; while NATS is away it is 503: --spool DIR changes that"
+            )
+        }
+        Durability::Broker { spool: Some(spool) } => format!(
+            "a 2xx means that {acknowledged}, or that the event is synced to the spool {}, up to {} bytes; {SYNC}",
+            spool.directory().display(),
+            spool.limits().max_bytes
+        ),
+        Durability::Journal { spool } => {
+            let keep = spool.limits().keep.unwrap_or_default();
+            let broker = broker.map_or_else(|| "not answering yet".to_owned(), ToString::to_string);
+            let limits = if keep > DEFAULT_SYNC { "longer" } else { "NOT longer" };
+            format!(
+                "a 2xx means that the event is synced to the journal {}, up to {} bytes, and stays there until {} s after JetStream at {url} ({broker}) has acknowledged it, {limits} than nats-server's default sync_interval of {} s",
+                spool.directory().display(),
+                spool.limits().max_bytes,
+                keep.as_secs(),
+                DEFAULT_SYNC.as_secs()
+            )
+        }
+    }
+}
+
+/// No client is told how a server syncs.
+const SYNC: &str = "whether that survives a power cut, nats-server's sync_interval decides, which can't be seen from here: \"always\" does, the default of two minutes does not";
+
+impl std::fmt::Display for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let servers =
+            if self.replicas == 1 { "1 server".to_owned() } else { format!("{} servers", self.replicas) };
+        write!(f, "nats-server {}, HOOKS on {servers}", self.version)?;
+        if self.replicas > 1 && always_stops_short(&self.version) {
+            f.write_str(", a version whose sync_interval: always does not reach replicated streams: use 2.10.23 or newer")?;
+        }
+        Ok(())
+    }
+}
+
+/// From 2.10.0 to 2.10.22 the log that replicas agree on was synced every five minutes, whatever `sync_interval` said
+/// (nats-server, pull request 6041).
+fn always_stops_short(version: &str) -> bool {
+    let mut parts = version.split(['.', '-']).map(str::parse::<u32>);
+    let (major, minor, patch) = (parts.next(), parts.next(), parts.next());
+    matches!((major, minor, patch), (Some(Ok(2)), Some(Ok(10)), Some(Ok(patch))) if patch < 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_spool_the_line_says_who_acknowledges_and_what_is_not_known() {
+        let nothing = Durability::Broker { spool: None };
+        let broker = Broker { version: "2.14.6".into(), replicas: 3 };
+        let said = promise(&nothing, "nats://n:4222", Some(&broker));
+        assert!(said.starts_with("a 2xx means that JetStream at nats://n:4222 has acknowledged the event (nats-server 2.14.6, HOOKS on 3 servers)"), "{said}");
+        assert!(said.contains("sync_interval") && said.contains("--spool"), "{said}");
+        assert!(promise(&nothing, "nats://n:4222", None).contains("does not answer yet"));
+    }
+
+    #[test]
+    fn replicas_of_versions_that_do_not_sync_them_are_named() {
+        for (version, short) in [
+            ("2.10.0", true),
+            ("2.10.22", true),
+            ("2.10.23", false),
+            ("2.11.0", false),
+            ("2.10.27-RC.1", false),
+        ] {
+            assert_eq!(always_stops_short(version), short, "{version}");
+        }
+        let told = Broker { version: "2.10.7".into(), replicas: 3 }.to_string();
+        assert!(told.contains("2.10.23 or newer"), "{told}");
+        assert!(!Broker { version: "2.10.7".into(), replicas: 1 }.to_string().contains("2.10.23"));
+    }
+}

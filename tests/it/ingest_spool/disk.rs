@@ -1,0 +1,78 @@
+use super::*;
+
+/// The shell refuses files of more than 512 KiB; a write beyond is an error, as on a full disk or over a quota.
+const SMALL_DISK: &str = "trap '' XFSZ; ulimit -f 1024";
+
+#[tokio::test]
+async fn a_full_disk_is_503_and_what_was_answered_before_arrives() {
+    let mut nats = NatsServer::start().await;
+    let spool = SpoolDir::new();
+    let flags = spool.flags(&[]);
+    let setting = Setting { flags: &flags, shell: Some(SMALL_DISK), ..Setting::default() };
+    let ingest = Ingest::listening(&nats.url, setting).await;
+    ingest.until_ready(true).await;
+    nats.kill().await;
+    let large =
+        |number: usize| format!("{{\"job_id\":\"{number}\",\"x\":\"{}\"}}", "x".repeat(4000)).into_bytes();
+    let mut answered = Vec::new();
+    let full = loop {
+        let answer = ingest.post(&large(answered.len())).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        answered.push(answer.stored().0);
+        assert!(answered.len() < 2000, "the disk never gets full");
+    };
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("5")), "{}", ingest.program.log());
+    assert!(std::fs::metadata(spool.file()).unwrap().len() <= 1 << 20);
+    let ready = ingest.until_ready(false).await;
+    assert!(ready["checks"]["spool"].as_str().unwrap().contains("can't grow"), "{ready}");
+    nats.start_again().await;
+    arrived_once(&ingest, &nats, &answered).await;
+    ingest.until_ready(true).await;
+    nats.kill().await;
+    answered.push(ingest.post(&body(1)).await.stored().0);
+    nats.start_again().await;
+    arrived_once(&ingest, &nats, &answered).await;
+}
+
+/// What ingest says when it does not start with these flags.
+async fn refuses(more: &[String]) -> (i32, String) {
+    let home = tempfile::tempdir().unwrap();
+    let config = "[[endpoint]]\nname = \"hotglue\"\nsource = \"hotglue\"\nsecrets = [\"env:SECRET\"]\n";
+    let mut flags = flags(&home, config, "nats://127.0.0.1:1", false);
+    flags.extend_from_slice(more);
+    let (code, _, said) = program::run("gluehook-ingest", &flags, &secrets()).await;
+    (code, said)
+}
+
+#[tokio::test]
+async fn a_damaged_spool_is_named_with_what_to_do_and_not_thrown_away() {
+    let spool = SpoolDir::new();
+    let mut ingest = spool.ingest("nats://127.0.0.1:1", &[]).await;
+    assert!(!ingest.post(&body(1)).await.stored().1);
+    ingest.program.kill().await;
+    let whole = std::fs::read(spool.file()).unwrap();
+    std::fs::write(spool.file(), &whole[..whole.len() - 100]).unwrap();
+    let (code, said) = refuses(&spool.flags(&[])).await;
+    assert_eq!(code, 1, "{said}");
+    let path = spool.file().display().to_string();
+    assert!(
+        said.contains(&format!("{path}: it is damaged")) && said.contains(&format!("mv {path}")),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(spool.file()).unwrap().len(), whole.len() - 100);
+}
+
+#[tokio::test]
+async fn wrong_flags_end_with_a_sentence() {
+    let (code, said) = refuses(&["--durability=journal".to_owned()]).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("--spool DIR") && said.lines().count() == 1, "{said}");
+    let (code, said) = refuses(&["--spool=/dev/null/x".to_owned()]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("/dev/null/x (--spool) can't be made"), "{said}");
+    let (code, said) = refuses(&["--spool-max=much".to_owned()]).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("`much` is not a size"), "{said}");
+}
