@@ -54,6 +54,11 @@ pub async fn run(scenario: Scenario, home: &Path, length: Duration, seed: u64) -
     let mut tally = tally(&look(&house, load).await);
     let complaints = done.complaints.into_iter().chain(mended.err());
     tally.violations.extend(complaints.map(|complaint| format!("wrong: {complaint}")));
+    if scenario.refuses_nothing() && tally.refused > 0 {
+        tally
+            .violations
+            .push(format!("wrong: {} requests were not answered 2xx, and none may be", tally.refused));
+    }
     Round { scenario, blows: done.blows, tally }
 }
 
@@ -67,7 +72,8 @@ async fn look(house: &House, load: Load) -> Seen {
         }
     }
     let letters = house.letters().await.unwrap_or_default();
-    seen.letters = letters.iter().filter_map(|letter| letter.id()).map(ToString::to_string).collect();
+    seen.letters =
+        letters.iter().filter_map(|letter| Some((letter.id()?.to_string(), letter.run.clone()))).collect();
     let log = house.log().await.expect("the event log can be read");
     for row in house.rows().await.expect("the event log can be read") {
         let id = row.event.id.to_string();

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use super::process::Process;
 use super::{free_ports, reached};
@@ -13,6 +15,7 @@ use crate::nats;
 pub(super) struct Broker {
     pub(super) nodes: Vec<Process>,
     ports: Vec<u16>,
+    home: PathBuf,
 }
 
 impl Broker {
@@ -46,7 +49,7 @@ impl Broker {
             let log = home.join(format!("nats-{place}.log"));
             processes.push(Process::new(program.clone(), args, Vec::new(), &log));
         }
-        let mut broker = Self { nodes: processes, ports: clients.to_vec() };
+        let mut broker = Self { nodes: processes, ports: clients.to_vec(), home: home.to_owned() };
         broker.start_all();
         broker
     }
@@ -90,5 +93,19 @@ impl Broker {
         for node in &self.nodes {
             node.signal(name).await;
         }
+    }
+
+    /// A copy of all that the first node has written.
+    pub(super) fn store(&self) -> TempDir {
+        let copy = tempfile::tempdir().expect("a directory is made");
+        nats::copy_tree(&self.home.join("nats-0"), copy.path());
+        copy
+    }
+
+    /// Makes the store of the first node what it was when it was copied. It must not run.
+    pub(super) fn restore(&self, copy: &TempDir) {
+        let store = self.home.join("nats-0");
+        fs::remove_dir_all(&store).expect("the store is removed");
+        nats::copy_tree(copy.path(), &store);
     }
 }

@@ -83,7 +83,7 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
             some(dice, 100..1_500).await;
             kill_broker(house, dice).await;
         }
-        Scenario::AllKilled => {
+        Scenario::AllKilled | Scenario::SpoolAllKilled | Scenario::JournalAllKilled => {
             some(dice, 100..1_000).await;
             match dice.u32(..3) {
                 0 => {
@@ -133,13 +133,13 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
             some(dice, 200..6_500).await;
             drop(lock.close().await);
         }
-        Scenario::BrokerStopped => {
+        Scenario::BrokerStopped | Scenario::SpoolBrokerStopped => {
             some(dice, 200..1_500).await;
             house.broker.signal("STOP").await;
             some(dice, 200..7_000).await;
             house.broker.signal("CONT").await;
         }
-        Scenario::BrokerAway => {
+        Scenario::BrokerAway | Scenario::SpoolBrokerAway | Scenario::SpoolDiskFull => {
             some(dice, 300..800).await;
             house.broker.kill().await;
             tokio::time::sleep_until(until).await;
@@ -152,6 +152,19 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
             house.broker.nodes[place].start();
             // Two at a time are one more than three replicas outlive.
             house.replicated().await;
+        }
+        Scenario::JournalPowerCut => {
+            some(dice, 300..1_500).await;
+            // What it has written until now is on the disk; what comes after is not.
+            house.broker.signal("STOP").await;
+            let synced = house.broker.store();
+            house.broker.signal("CONT").await;
+            some(dice, 300..1_500).await;
+            house.ingest.kill().await;
+            house.workers[0].kill().await;
+            house.broker.kill().await;
+            house.broker.restore(&synced);
+            house.all_run().await;
         }
         Scenario::ReplayInterrupted => {
             some(dice, 300..1_000).await;

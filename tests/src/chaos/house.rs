@@ -13,10 +13,13 @@ use store::{Access, Store};
 use super::broker::Broker;
 use super::load::Load;
 use super::process::Process;
-use super::scenario::{Database, Needs};
+use super::scenario::{Database, Needs, Spool};
 use super::{free_ports, reached};
 use crate::program::binary;
 use crate::stage::{API_KEY, ENV, FLOW, SLACK_TOKEN, client, secrets};
+
+/// The shell refuses files of more than 256 KiB; a write beyond is an error, as on a full disk or over a quota.
+const SMALL_DISK: &str = "trap '' XFSZ; ulimit -f 512";
 
 /// Each rule has its own trouble: a message with no way to be sure, a schedule that newer events set anew, a job whose name is
 /// its identity, and a value that is remembered from event to event.
@@ -110,7 +113,19 @@ impl House {
         };
         let mut flags = common(ports[1]);
         flags.push(format!("--listen=127.0.0.1:{}", ports[0]));
-        let ingest = Process::new(binary("gluehook-ingest"), flags, secrets(), &home.join("ingest.log"));
+        let spool = format!("--spool={}", home.join("spool").display());
+        match needs.spool {
+            Spool::None => {}
+            Spool::Spool | Spool::SmallDisk => flags.push(spool),
+            Spool::Journal => flags.extend([spool, "--durability=journal".to_owned()]),
+        }
+        let mut program = binary("gluehook-ingest");
+        if needs.spool == Spool::SmallDisk {
+            let script = format!("{SMALL_DISK}; exec \"$0\" \"$@\"");
+            flags.splice(0..0, ["-c".to_owned(), script, program.display().to_string()]);
+            program = PathBuf::from("/bin/sh");
+        }
+        let ingest = Process::new(program, flags, secrets(), &home.join("ingest.log"));
         let mut house = Self {
             home: home.to_owned(),
             ingest,

@@ -131,7 +131,7 @@ impl Load {
                 80..97 => Kind::Start,
                 _ => Kind::Poison,
             };
-            self.sent.push(event(at, kind, tenant));
+            self.sent.push(sent(at, kind, tenant));
         }
         let mut order: Vec<usize> = (first..first + WAVE).chain(self.again.drain(..)).collect();
         self.dice.shuffle(&mut order);
@@ -147,7 +147,7 @@ impl Load {
     /// Makes one event of this kind and posts it; its place in [`Load::sent`].
     pub async fn one(&mut self, kind: Kind, tenant: &str) -> usize {
         let at = self.sent.len();
-        self.sent.push(event(at, kind, tenant.to_owned()));
+        self.sent.push(sent(at, kind, tenant.to_owned()));
         self.post(&[at]).await;
         at
     }
@@ -198,7 +198,8 @@ async fn post(http: &reqwest::Client, url: &str, body: String) -> Answer {
     }
 }
 
-fn event(at: usize, kind: Kind, tenant: String) -> Sent {
+/// An event that was not posted yet.
+pub(super) fn sent(at: usize, kind: Kind, tenant: String) -> Sent {
     let job = format!("e{at}");
     let mut sent = Sent {
         id: String::new(),

@@ -76,12 +76,34 @@ pub enum Scenario {
     ReplayInterrupted,
     /// Dead letters are sent back while the worker is killed.
     DeadLettersSentBack,
+    /// With a spool: there is no broker for the length of the run, and every answer is 2xx.
+    SpoolBrokerAway,
+    /// With a spool: the broker does not move for a while.
+    SpoolBrokerStopped,
+    /// With a spool: each of the three is killed at any time.
+    SpoolAllKilled,
+    /// With a spool on a disk that is soon full, and no broker.
+    SpoolDiskFull,
+    /// With a journal: each of the three is killed at any time.
+    JournalAllKilled,
+    /// With a journal: the machine loses its power, and the broker what it had not synced.
+    JournalPowerCut,
 }
 
 /// Where the event log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
     Sqlite,
+}
+
+/// What ingest has of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spool {
+    None,
+    Spool,
+    /// Its disk has room for a few hundred events.
+    SmallDisk,
+    Journal,
 }
 
 /// The house that a scenario happens to.
@@ -91,10 +113,11 @@ pub struct Needs {
     pub workers: usize,
     /// Of nats-server.
     pub nodes: usize,
+    pub spool: Spool,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 24] = [
         Self::Calm,
         Self::IngestKilled,
         Self::WorkerKilled,
@@ -113,6 +136,12 @@ impl Scenario {
         Self::ClusterLosesNode,
         Self::ReplayInterrupted,
         Self::DeadLettersSentBack,
+        Self::SpoolBrokerAway,
+        Self::SpoolBrokerStopped,
+        Self::SpoolAllKilled,
+        Self::SpoolDiskFull,
+        Self::JournalAllKilled,
+        Self::JournalPowerCut,
     ];
 
     /// What it is called on the command line and in the table.
@@ -137,6 +166,12 @@ impl Scenario {
             Self::ClusterLosesNode => "cluster-loses-node",
             Self::ReplayInterrupted => "replay-interrupted",
             Self::DeadLettersSentBack => "dead-letters-sent-back",
+            Self::SpoolBrokerAway => "spool-broker-away",
+            Self::SpoolBrokerStopped => "spool-broker-stopped",
+            Self::SpoolAllKilled => "spool-all-killed",
+            Self::SpoolDiskFull => "spool-disk-full",
+            Self::JournalAllKilled => "journal-all-killed",
+            Self::JournalPowerCut => "journal-power-cut",
         }
     }
 
@@ -151,9 +186,14 @@ impl Scenario {
 
     #[must_use]
     pub fn needs(self) -> Needs {
-        let one = Needs { database: Database::Sqlite, workers: 1, nodes: 1 };
+        let one = Needs { database: Database::Sqlite, workers: 1, nodes: 1, spool: Spool::None };
         match self {
             Self::ClusterLosesNode => Needs { nodes: 3, ..one },
+            Self::SpoolBrokerAway | Self::SpoolBrokerStopped | Self::SpoolAllKilled => {
+                Needs { spool: Spool::Spool, ..one }
+            }
+            Self::SpoolDiskFull => Needs { spool: Spool::SmallDisk, ..one },
+            Self::JournalAllKilled | Self::JournalPowerCut => Needs { spool: Spool::Journal, ..one },
             Self::Calm
             | Self::IngestKilled
             | Self::WorkerKilled
@@ -172,5 +212,26 @@ impl Scenario {
             | Self::ReplayInterrupted
             | Self::DeadLettersSentBack => one,
         }
+    }
+
+    /// Whether every event is answered 2xx.
+    #[must_use]
+    pub fn refuses_nothing(self) -> bool {
+        let spool = matches!(self, Self::SpoolBrokerAway | Self::SpoolBrokerStopped);
+        let ingest_and_broker_are_well = matches!(
+            self,
+            Self::Calm
+                | Self::WorkerKilled
+                | Self::WorkerStopped
+                | Self::WorkerLeaves
+                | Self::FailingOneInFive
+                | Self::SlowedDown
+                | Self::Hanging
+                | Self::CutAfterTheEffect
+                | Self::DatabaseLocked
+                | Self::ReplayInterrupted
+                | Self::DeadLettersSentBack
+        );
+        spool || ingest_and_broker_are_well
     }
 }

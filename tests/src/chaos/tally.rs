@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::action::Action;
 use domain::journal::{EventRecord, Outcome, StepRecord, StepState};
+use domain::plan::LIVE;
 
 use super::load::{Kind, Sent};
 
@@ -24,8 +25,8 @@ pub struct Seen {
     pub schedules: BTreeMap<String, bool>,
     /// What the rule `news` remembers of each tenant.
     pub news: BTreeMap<String, String>,
-    /// Ids of the dead letters.
-    pub letters: Vec<String>,
+    /// Event and run of each dead letter.
+    pub letters: Vec<(String, String)>,
     /// In the queue; none when it did not say.
     pub waiting: Option<u64>,
 }
@@ -156,24 +157,29 @@ fn words(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// One for each event that was given up, and for each replay of it that was given up as well.
 fn letters(tally: &mut Tally, seen: &Seen) {
-    let mut letters: BTreeMap<&str, usize> = BTreeMap::new();
-    for id in &seen.letters {
-        *letters.entry(id).or_default() += 1;
+    let mut letters: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (id, run) in &seen.letters {
+        *letters.entry((id, run)).or_default() += 1;
     }
     for (id, record) in &seen.log {
         let is_dead = record.row.outcome == Outcome::Dead;
-        match (is_dead, letters.remove(id.as_str()).unwrap_or(0)) {
-            (true, 0) => tally.lost(format!("event {id} is dead, and has no dead letter")),
-            (true, 1) | (false, 0) => {}
-            (_, count) => tally.wrong(format!(
-                "event {id} is {}, and has {count} dead letters",
-                record.row.outcome.as_str()
-            )),
+        let live = letters.get(&(id.as_str(), LIVE)).copied().unwrap_or(0);
+        if is_dead && live == 0 {
+            tally.lost(format!("event {id} is dead, and has no dead letter"));
+        }
+        if !is_dead && live > 0 {
+            tally.wrong(format!("event {id} is {}, and has a dead letter", record.row.outcome.as_str()));
         }
     }
-    for id in letters.keys() {
-        tally.lost(format!("a dead letter is about event {id}, which is not in the log"));
+    for ((id, run), count) in letters {
+        if !seen.log.contains_key(id) {
+            tally.lost(format!("a dead letter is about event {id}, which is not in the log"));
+        }
+        if count > 1 {
+            tally.wrong(format!("event {id} has {count} dead letters of run {run}"));
+        }
     }
 }
 
@@ -275,3 +281,6 @@ fn newest(tally: &mut Tally, seen: &Seen) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
