@@ -58,4 +58,7 @@ stories! {
     the_disk_of_the_spool_may_be_full: SpoolDiskFull,
     with_a_journal_all_may_be_killed: JournalAllKilled,
     with_a_journal_the_power_may_fail: JournalPowerCut,
+    many_workers_share_what_comes: ManyWorkers,
+    of_many_workers_one_may_be_killed: ManyWorkersKilled,
+    of_many_workers_one_may_be_stopped: ManyWorkersStopped,
 }

@@ -9,10 +9,14 @@ mod chaos;
 mod ingest_http;
 /// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
 mod ingest_spool;
+/// Several workers share a queue and an event log in Postgres.
+mod many_workers;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
+/// What every event log promises, on `SQLite` and on Postgres.
+mod store_contract;
 /// The house keeps its own rules.
 mod tidy;
 /// What the worker does when things go wrong: outside, inside, and with the rules.

@@ -24,8 +24,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("service", &[]),
     ("bus", &["domain"]),
     ("effects", &["domain"]),
+    ("store-postgres", &["domain"]),
     ("store-sqlite", &["domain"]),
-    ("store", &["domain", "store-sqlite"]),
+    ("store", &["domain", "store-postgres", "store-sqlite"]),
     ("ingest", &["bus", "domain", "service"]),
     ("worker", &["bus", "domain", "effects", "service", "store"]),
     ("cli", &["bus", "domain", "effects", "provision", "sandbox", "service", "store"]),
@@ -35,7 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Libraries that may be linked by these crates only.
 const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("async-nats", &["bus"]),
-    ("sqlx", &["store-sqlite"]),
+    ("sqlx", &["store-postgres", "store-sqlite"]),
     ("reqwest", &["effects", "cli"]),
     ("axum", &["ingest", "service"]),
 ];
@@ -91,6 +92,22 @@ fn nothing_links_a_second_tls_provider() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
     for banned in ["aws-lc-sys", "openssl-sys", "native-tls"] {
         assert!(!lock.contains(&format!("name = \"{banned}\"")), "{banned} is in Cargo.lock");
+    }
+}
+
+/// A change of one event log without the same change of the other is a mistake.
+#[test]
+fn the_stores_have_twin_migrations_and_twin_files() {
+    let files = |store: &str, below: &str| -> BTreeSet<String> {
+        output("git", &["ls-files", &format!("crates/{store}/{below}")])
+            .lines()
+            .filter_map(|path| path.rsplit('/').next())
+            .filter(|name| *name != "tests.rs")
+            .map(str::to_owned)
+            .collect()
+    };
+    for below in ["migrations", "src"] {
+        assert_eq!(files("store-sqlite", below), files("store-postgres", below), "{below}");
     }
 }
 

@@ -4,5 +4,6 @@
 pub mod chaos;
 pub mod ingest;
 pub mod nats;
+pub mod postgres;
 pub mod program;
 pub mod stage;

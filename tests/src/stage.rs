@@ -10,6 +10,7 @@ use store::{Access, Store};
 use tempfile::TempDir;
 
 use crate::nats::NatsServer;
+use crate::postgres::Database;
 use crate::program::{PATIENCE, Program, run};
 
 /// Secrets that must never be seen anywhere but in the requests they are for.
@@ -31,6 +32,8 @@ pub struct Setting {
     pub worker: Vec<String>,
     /// No worker is started.
     pub without_worker: bool,
+    /// The event log is in Postgres, so that several workers can share it.
+    pub postgres: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,9 @@ pub struct Stage {
     pub slack: Slack,
     pub ingest: Program,
     pub worker: Option<Program>,
+    /// Those started by [`Stage::start_more_workers`].
+    pub more_workers: Vec<Program>,
+    database: Option<Database>,
     url: String,
     setting: Setting,
     http: reqwest::Client,
@@ -109,6 +115,7 @@ attempts = 5
         };
         let (url, admin) =
             (format!("http://{}", address("listening on ")), format!("http://{}", address("admin on ")));
+        let database = if setting.postgres { Some(Database::create().await) } else { None };
         let mut stage = Self {
             dir,
             nats,
@@ -116,6 +123,8 @@ attempts = 5
             slack,
             ingest,
             worker: None,
+            more_workers: Vec::new(),
+            database,
             url,
             setting,
             http: client(),
@@ -150,6 +159,18 @@ attempts = 5
         self.worker = Some(worker);
     }
 
+    /// Starts further workers beside the first, and waits until they take events.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn start_more_workers(&mut self, count: usize) {
+        for _ in 0..count {
+            let worker = Program::start("gluehook-worker", &self.worker_flags(), &secrets());
+            worker.line("taking events").await;
+            self.more_workers.push(worker);
+        }
+    }
+
     #[must_use]
     pub fn worker_flags(&self) -> Vec<String> {
         let database = format!("--database-url={}", self.database_url());
@@ -175,7 +196,10 @@ attempts = 5
 
     #[must_use]
     pub fn database_url(&self) -> String {
-        format!("sqlite://{}", self.path("gluehook.db").display())
+        match &self.database {
+            Some(database) => database.url.clone(),
+            None => format!("sqlite://{}", self.path("gluehook.db").display()),
+        }
     }
 
     #[must_use]

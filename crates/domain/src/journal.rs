@@ -1,9 +1,15 @@
 //! What is remembered of an event: the words that the event log is written and read in.
 
+mod access;
+mod ending;
+mod turn;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::action::Action;
+pub use self::access::{Access, StoreError};
+pub use self::ending::Ending;
+pub use self::turn::{Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;
 use crate::plan::{Decision, NewValue, Step};
@@ -137,8 +143,10 @@ pub enum Claim {
     Mine { begun: u32 },
     /// Settled before, in this state.
     Settled(StepState),
-    /// Another worker is at it.
+    /// Another worker is at it, or a step of another event has the turn. Nothing was taken.
     Busy { until: Timestamp },
+    /// A newer event has changed the same schedule. Nothing was taken.
+    Newer { event: EventId },
 }
 
 /// How an attempt at a step ended, as it is written down.
@@ -303,21 +311,5 @@ impl Verdicts<'_> {
     #[must_use]
     pub fn new_values(&self) -> &[NewValue] {
         &self.decision.new_values
-    }
-}
-
-/// The schedule that an action would change: changes of one schedule are applied in event time.
-#[must_use]
-pub fn schedule_scope(action: &Action) -> Option<String> {
-    match action {
-        Action::SetSchedule { place, which, connector_id, .. } => Some(format!(
-            "{}/{}/{}/{}/{}",
-            place.env_id,
-            place.flow_id,
-            place.tenant,
-            which.as_str(),
-            connector_id.as_deref().unwrap_or_default()
-        )),
-        _ => None,
     }
 }

@@ -36,6 +36,12 @@ impl StepKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Id of the event that the step is of.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
 }
 
 /// How one rule fared with one event.

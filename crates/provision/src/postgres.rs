@@ -1,5 +1,7 @@
 //! Postgres: the programs `initdb`, `postgres` and `pg_ctl`, from where the platform keeps them.
 
+mod start;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+pub use self::start::PostgresServer;
 use crate::find;
 
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];

@@ -80,12 +80,31 @@ pub(crate) async fn unfinished(connection: &mut SqliteConnection, event: &EventI
     Ok(count(begun.unwrap_or(0)))
 }
 
-/// Was this run given up, and not reopened since?
-pub(crate) async fn given_up(
+/// An attempt ended because what it needs is in other hands: it is none that died.
+pub(crate) async fn waited(connection: &mut SqliteConnection, event: &EventId) -> Result<(), Trouble> {
+    let event = event.as_str();
+    sqlx::query!("UPDATE events SET begun = max(0, begun - 1) WHERE id = ?1", event)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Reopens a run that was given up; false when it was not, or when someone else has reopened it since.
+pub(crate) async fn resume(
     connection: &mut SqliteConnection,
     event: &EventId,
     run: &str,
+    now: Timestamp,
 ) -> Result<bool, Trouble> {
+    if !given_up(connection, event, run).await? {
+        return Ok(false);
+    }
+    reopen(connection, event, run, now).await?;
+    Ok(true)
+}
+
+/// Was this run given up, and not reopened since?
+async fn given_up(connection: &mut SqliteConnection, event: &EventId, run: &str) -> Result<bool, Trouble> {
     let (event, run) = (event.as_str(), text(run));
     let last = sqlx::query!(
         r#"SELECT outcome, counts AS "counts: bool" FROM attempts WHERE event = ?1 AND run = ?2

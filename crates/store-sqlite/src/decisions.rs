@@ -3,6 +3,7 @@
 use domain::journal::Verdicts;
 use domain::names::EventId;
 use domain::plan::{Decision, RuleVerdict, Verdict};
+use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
@@ -74,45 +75,67 @@ pub(crate) async fn all(
     .collect()
 }
 
+/// None when a value that the rules had read is another by now: nothing is written then.
 pub(crate) async fn record(
     connection: &mut SqliteConnection,
     verdicts: Verdicts<'_>,
-) -> Result<Decision, Trouble> {
+) -> Result<Option<Decision>, Trouble> {
     let decision = verdicts.decision;
-    if !insert(connection, decision).await? {
-        return get(connection, &decision.event, &decision.run).await?.ok_or_else(|| {
-            Trouble::Bug(format!("the decision about {} is there and is not", decision.event))
-        });
+    if let Some(known) = get(connection, &decision.event, &decision.run).await? {
+        return Ok(Some(known));
     }
+    if !values_stand(connection, verdicts).await? {
+        return Ok(None);
+    }
+    insert(connection, decision).await?;
     plan_steps(connection, decision).await?;
     remember_values(connection, verdicts).await?;
     mark_event(connection, decision).await?;
     rulebooks::used(connection, &decision.rulebook, decision.decided_at).await?;
-    Ok(decision.clone())
+    Ok(Some(decision.clone()))
 }
 
-/// Puts a decision in the place of one that could not be carried out. Steps that both have stay as they are in the
-/// ledger, because a step's key is its meaning.
+/// Puts a decision in the place of the one of that instant, which could not be carried out; another one stays. Steps
+/// that both have stay as they are in the ledger, because a step's key is its meaning.
 pub(crate) async fn replace(
     connection: &mut SqliteConnection,
+    decided_at: Timestamp,
     verdicts: Verdicts<'_>,
-) -> Result<Decision, Trouble> {
+) -> Result<Option<Decision>, Trouble> {
+    if !values_stand(connection, verdicts).await? {
+        return Ok(None);
+    }
     let (event, run) = (verdicts.decision.event.as_str(), text(&verdicts.decision.run));
-    sqlx::query!("DELETE FROM decisions WHERE event = ?1 AND run = ?2", event, run)
-        .execute(&mut *connection)
-        .await?;
+    let decided_at = micros(decided_at);
+    sqlx::query!(
+        "DELETE FROM decisions WHERE event = ?1 AND run = ?2 AND decided_at = ?3",
+        event,
+        run,
+        decided_at
+    )
+    .execute(&mut *connection)
+    .await?;
     record(connection, verdicts).await
 }
 
-/// False when there is one already.
-async fn insert(connection: &mut SqliteConnection, decision: &Decision) -> Result<bool, Trouble> {
+/// Are the values that the rules had read still the last ones?
+async fn values_stand(connection: &mut SqliteConnection, verdicts: Verdicts<'_>) -> Result<bool, Trouble> {
+    for (rule, read) in &verdicts.decision.facts.last_values {
+        if last_value(connection, rule, verdicts.scope).await? != *read {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn insert(connection: &mut SqliteConnection, decision: &Decision) -> Result<(), Trouble> {
     let (event, run, rulebook) = (decision.event.as_str(), text(&decision.run), text(&decision.rulebook));
     let decided_at = micros(decision.decided_at);
     let (facts, verdicts) = (to_json(&decision.facts)?, to_json(&decision.verdicts)?);
     let (steps, new_values) = (to_json(&decision.steps)?, to_json(&decision.new_values)?);
-    let done = sqlx::query!(
+    sqlx::query!(
         "INSERT INTO decisions (event, run, rulebook, decided_at, facts, verdicts, steps, new_values)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (event, run) DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         event,
         run,
         rulebook,
@@ -124,7 +147,7 @@ async fn insert(connection: &mut SqliteConnection, decision: &Decision) -> Resul
     )
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 async fn plan_steps(connection: &mut SqliteConnection, decision: &Decision) -> Result<(), Trouble> {
@@ -170,15 +193,18 @@ async fn remember_values(connection: &mut SqliteConnection, verdicts: Verdicts<'
         .execute(&mut *connection)
         .await?;
     }
-    // A value that is met again stays remembered.
+    // A value that is met again stays remembered, as that of the newest event that met it.
     for RuleVerdict { rule, verdict } in &verdicts.decision.verdicts {
         if *verdict == Verdict::Unchanged {
             let (rule, scope) = (text(rule), &*scope);
             sqlx::query!(
-                "UPDATE last_values SET used_at = max(used_at, ?3) WHERE rule = ?1 AND scope = ?2",
+                "UPDATE last_values
+                 SET used_at = max(used_at, ?3), occurred_at = max(occurred_at, ?4)
+                 WHERE rule = ?1 AND scope = ?2",
                 rule,
                 scope,
-                used_at
+                used_at,
+                occurred_at
             )
             .execute(&mut *connection)
             .await?;

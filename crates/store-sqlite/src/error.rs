@@ -1,24 +1,8 @@
 //! What can go wrong, classified once.
 
+use domain::journal::StoreError;
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
-
-/// Why the event log did not do what was asked; the text is one sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// Locked, busy, disk full, input or output failed: worth trying again.
-    #[error("{0}")]
-    Unavailable(String),
-    /// A wrong URL, a read-only file, a second worker, a newer schema: a person must mend it.
-    #[error("{0}")]
-    Refused(String),
-    /// What is stored can't be read back.
-    #[error("{0}")]
-    Corrupt(String),
-    /// The program asked for something that can't be.
-    #[error("{0}")]
-    Bug(String),
-}
 
 /// What goes wrong inside, before it is known of which event log.
 #[derive(Debug)]

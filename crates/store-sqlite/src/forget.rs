@@ -7,8 +7,8 @@ use crate::error::Trouble;
 use crate::text::micros;
 
 /// An event that is being worked on, or was of late, keeps its ledger however old it is: a replay or a dead letter that
-/// is sent back must find what is done. Forgets at most `batch` events with all that belongs to them; when no more are left, as many remembered values,
-/// applied changes and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
+/// is sent back must find what is done. Forgets at most `batch` events with all that belongs to them; when no more are
+/// left, as many remembered values, applied changes, turns and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
 pub(crate) async fn before(
     connection: &mut SqliteConnection,
     cutoff: Timestamp,
@@ -46,6 +46,14 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
+    let turns = sqlx::query!(
+        "DELETE FROM turns WHERE scope IN (SELECT scope FROM turns WHERE lease_until < ?1 LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
     // The last one used stays, however long nothing has happened: it is the one that decides next.
     let rulebooks = sqlx::query!(
         "DELETE FROM rulebooks WHERE version IN
@@ -57,7 +65,7 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(values + applied + rulebooks)
+    Ok(values + applied + turns + rulebooks)
 }
 
 /// Gives some of the freed pages (2 MiB) back to the file system.

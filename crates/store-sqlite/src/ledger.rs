@@ -1,8 +1,8 @@
-//! The ledger: who is at which step, how it ended, and which schedule was changed by which event last.
+//! The ledger: who is at which step, and how it ended.
 
 use std::time::Duration;
 
-use domain::journal::{Claim, StepEnd, StepRecord, StepState};
+use domain::journal::{Claim, Ending, StepEnd, StepRecord, StepState, Turn};
 use domain::names::EventId;
 use domain::plan::{Step, StepKey};
 use jiff::Timestamp;
@@ -10,131 +10,104 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
 use crate::text::{count, from_json, instant, micros, text};
+use crate::turns;
 
-pub(crate) async fn claim(
-    connection: &mut SqliteConnection,
-    key: &StepKey,
-    worker: &str,
-    now: Timestamp,
-    lease: Duration,
-) -> Result<Claim, Trouble> {
-    let (name, worker, now) = (text(key.as_str()), text(worker), micros(now));
-    let until = now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-    let key_text = &*name;
-    let taken = sqlx::query_scalar!(
-        r#"UPDATE steps SET state = 'claimed', attempts = attempts + 1, begun = begun + 1, worker = ?2,
-             lease_until = ?4, changed_at = ?3
-           WHERE key = ?1 AND (state = 'pending' OR (state = 'claimed' AND lease_until <= ?3))
-           RETURNING begun"#,
-        key_text,
+/// What is asked for when a step is to be taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) step: &'a StepKey,
+    pub(crate) turn: Option<&'a Turn>,
+    pub(crate) worker: &'a str,
+    pub(crate) now: Timestamp,
+    pub(crate) lease: Duration,
+}
+
+pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -> Result<Claim, Trouble> {
+    let Asked { step, turn, worker, now, lease } = asked;
+    let (key, worker) = (text(step.as_str()), text(worker));
+    let (key, micros_now) = (&*key, micros(now));
+    let until = micros_now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
+    let held = sqlx::query!("SELECT state, lease_until FROM steps WHERE key = ?1", key)
+        .fetch_optional(&mut *connection)
+        .await?
+        .ok_or_else(|| unknown(step))?;
+    match (state(&held.state)?, held.lease_until) {
+        (StepState::Claimed, Some(end)) if end > micros_now => {
+            return Ok(Claim::Busy { until: instant(end)? });
+        }
+        (StepState::Claimed | StepState::Pending, _) => {}
+        (settled, _) => return Ok(Claim::Settled(settled)),
+    }
+    if let Some(turn) = turn
+        && let Some(refused) = turns::take(connection, turn, step, now, until).await?
+    {
+        return Ok(refused);
+    }
+    let begun = sqlx::query_scalar!(
+        "UPDATE steps SET state = 'claimed', attempts = attempts + 1, begun = begun + 1, worker = ?2,
+           lease_until = ?4, changed_at = ?3
+         WHERE key = ?1 RETURNING begun",
+        key,
         worker,
-        now,
+        micros_now,
         until
     )
-    .fetch_optional(&mut *connection)
+    .fetch_one(connection)
     .await?;
-    if let Some(begun) = taken {
-        return Ok(Claim::Mine { begun: count(begun - 1) });
-    }
-    let held = sqlx::query!("SELECT state, lease_until FROM steps WHERE key = ?1", key_text)
-        .fetch_optional(connection)
-        .await?
-        .ok_or_else(|| unknown(key))?;
-    match state(&held.state)? {
-        StepState::Claimed | StepState::Pending => {
-            Ok(Claim::Busy { until: instant(held.lease_until.unwrap_or(now))? })
-        }
-        settled => Ok(Claim::Settled(settled)),
-    }
-}
-
-/// How an end is written down.
-struct Ending {
-    state: StepState,
-    request: Option<String>,
-    answer: Option<String>,
-    error: Option<String>,
-    perhaps_twice: bool,
-    /// The attempt certainly had no effect: it is taken back.
-    taken_back: bool,
-}
-
-impl Ending {
-    fn of(end: StepEnd) -> Self {
-        let ending = |state, error| Self {
-            state,
-            request: None,
-            answer: None,
-            error,
-            perhaps_twice: false,
-            taken_back: false,
-        };
-        match end {
-            StepEnd::Done { request, answer } => {
-                Self { request: Some(request), answer: Some(answer), ..ending(StepState::Done, None) }
-            }
-            StepEnd::DonePerhapsTwice { request, answer } => Self {
-                request: Some(request),
-                answer: Some(answer),
-                perhaps_twice: true,
-                ..ending(StepState::Done, None)
-            },
-            StepEnd::Again { why, uncertain } => {
-                Self { taken_back: !uncertain, ..ending(StepState::Pending, Some(why)) }
-            }
-            StepEnd::Failed { why } => ending(StepState::Failed, Some(why)),
-            StepEnd::Unknown { why } => ending(StepState::Unknown, Some(why)),
-            StepEnd::Superseded { why } => ending(StepState::Superseded, Some(why)),
-            StepEnd::Skipped { why } => ending(StepState::Skipped, Some(why)),
-        }
-    }
+    Ok(Claim::Mine { begun: count(begun - 1) })
 }
 
 /// Ends every lease: a claim of a worker that is known to be dead can be taken over at once.
 pub(crate) async fn end_leases(connection: &mut SqliteConnection) -> Result<(), Trouble> {
-    sqlx::query!("UPDATE steps SET lease_until = 0 WHERE state = 'claimed'").execute(connection).await?;
-    Ok(())
+    sqlx::query!("UPDATE steps SET lease_until = 0 WHERE state = 'claimed'")
+        .execute(&mut *connection)
+        .await?;
+    turns::end_leases(connection).await
 }
 
 /// What is settled stays as it was settled first: who was late (its lease ended, another took over) changes nothing.
 pub(crate) async fn settle(
     connection: &mut SqliteConnection,
-    key: &StepKey,
-    end: StepEnd,
+    step: &StepKey,
+    turn: Option<&Turn>,
+    end: &StepEnd,
     now: Timestamp,
 ) -> Result<(), Trouble> {
-    let Ending { state, request, answer, error, perhaps_twice, taken_back } = Ending::of(end);
-    let (name, now, state) = (text(key.as_str()), micros(now), state.as_str());
-    let key_text = &*name;
-    let (request, answer) = (request.as_deref().map(text), answer.as_deref().map(text));
-    let error = error.as_deref().map(text);
+    let ending = Ending::of(end);
+    let (key, state, micros_now) = (text(step.as_str()), ending.state.as_str(), micros(now));
+    let key = &*key;
+    let (request, answer) = (ending.request.map(text), ending.answer.map(text));
+    let error = ending.error.map(text);
     let changed = sqlx::query!(
         "UPDATE steps SET state = ?2, request = ?3, answer = ?4, error = ?5,
            perhaps_twice = (perhaps_twice OR ?6), begun = max(0, begun - (state = 'claimed' AND ?7)),
            worker = NULL, lease_until = NULL, changed_at = ?8
          WHERE key = ?1 AND state IN ('pending', 'claimed')",
-        key_text,
+        key,
         state,
         request,
         answer,
         error,
-        perhaps_twice,
-        taken_back,
-        now
+        ending.perhaps_twice,
+        ending.taken_back,
+        micros_now
     )
     .execute(&mut *connection)
     .await?
     .rows_affected();
     if changed == 0 {
-        let known = sqlx::query_scalar!(r#"SELECT 1 AS "known!: i64" FROM steps WHERE key = ?1"#, key_text)
-            .fetch_optional(connection)
+        let known = sqlx::query_scalar!(r#"SELECT 1 AS "known!: i64" FROM steps WHERE key = ?1"#, key)
+            .fetch_optional(&mut *connection)
             .await?;
         if known.is_none() {
-            return Err(unknown(key));
+            return Err(unknown(step));
         }
-        tracing::warn!(step = key.as_str(), state, "a step was settled before; its second end is not kept");
+        tracing::warn!(step = key, state, "a step was settled before; its second end is not kept");
     }
-    Ok(())
+    match turn {
+        Some(turn) => turns::end(connection, turn, step, &ending, now).await,
+        None => Ok(()),
+    }
 }
 
 fn unknown(key: &StepKey) -> Trouble {
@@ -152,10 +125,11 @@ pub(crate) async fn reopen_steps(
     run: &str,
     now: i64,
 ) -> Result<u64, Trouble> {
-    // What may have happened may now happen twice, and the step says so when it is done.
+    // What may have happened may now happen twice, and the step says so when it is done. The attempt that failed for good
+    // had no effect; one before it, whose answer was lost, may have had.
     let done = sqlx::query!(
-        "UPDATE steps SET perhaps_twice = (perhaps_twice OR state = 'unknown'), state = 'pending', begun = 0,
-           changed_at = ?3
+        "UPDATE steps SET perhaps_twice = (perhaps_twice OR state = 'unknown'), state = 'pending',
+           begun = CASE state WHEN 'unknown' THEN 0 ELSE max(0, begun - 1) END, changed_at = ?3
          WHERE event = ?1 AND run = ?2 AND state IN ('failed', 'unknown', 'skipped')",
         event,
         run,
@@ -221,47 +195,4 @@ pub(crate) async fn steps(
     .into_iter()
     .map(Row::read)
     .collect()
-}
-
-pub(crate) async fn applied_after(
-    connection: &mut SqliteConnection,
-    scope: &str,
-    at: Timestamp,
-    step: &StepKey,
-) -> Result<Option<EventId>, Trouble> {
-    let (scope, at) = (text(scope), micros(at));
-    let Some((own, _)) = step.as_str().split_once('/') else {
-        return Err(Trouble::Bug(format!("{} is no key of a step", step.as_str())));
-    };
-    let newer = sqlx::query_scalar!(
-        "SELECT event FROM applied WHERE scope = ?1 AND (at, event) > (?2, ?3)",
-        scope,
-        at,
-        own
-    )
-    .fetch_optional(connection)
-    .await?;
-    Ok(newer.map(EventId::from_text))
-}
-
-pub(crate) async fn mark_applied(
-    connection: &mut SqliteConnection,
-    scope: &str,
-    at: Timestamp,
-    event: &EventId,
-    now: Timestamp,
-) -> Result<(), Trouble> {
-    let (scope, at, event, now) = (text(scope), micros(at), event.as_str(), micros(now));
-    sqlx::query!(
-        "INSERT INTO applied (scope, at, event, marked_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (scope) DO UPDATE SET at = excluded.at, event = excluded.event, marked_at = excluded.marked_at
-         WHERE (excluded.at, excluded.event) > (applied.at, applied.event)",
-        scope,
-        at,
-        event,
-        now
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

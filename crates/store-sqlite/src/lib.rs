@@ -18,13 +18,15 @@ mod rulebooks;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turns;
 
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::journal::{
-    Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Seen, StepEnd, StepRecord, Verdicts,
+    Access, Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Seen, StepEnd, StepRecord,
+    StoreError, Turn, Verdicts,
 };
 use domain::names::EventId;
 use domain::plan::{Decision, StepKey};
@@ -32,21 +34,8 @@ use jiff::Timestamp;
 use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqlitePool};
 
-pub use self::error::StoreError;
 use self::error::Trouble;
 pub use self::open::BUSY_TIMEOUT;
-
-/// What one opens an event log for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// Process events. Makes the log if there is none, brings its schema up to date, and keeps other workers out until
-    /// the store is dropped.
-    Worker { worker: String },
-    /// Look, as a command does.
-    Reader,
-    /// Mend something beside a running worker, as a command does.
-    Writer,
-}
 
 /// An event log in a `SQLite` file. Clones share it.
 ///
@@ -134,12 +123,16 @@ impl SqliteStore {
         read!(self, |connection| decisions::get(connection, event, run))
     }
 
-    pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
+    pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Option<Decision>, StoreError> {
         write!(self, |transaction| decisions::record(transaction, verdicts))
     }
 
-    pub async fn replace_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
-        write!(self, |transaction| decisions::replace(transaction, verdicts))
+    pub async fn replace_decision(
+        &self,
+        decided_at: Timestamp,
+        verdicts: Verdicts<'_>,
+    ) -> Result<Option<Decision>, StoreError> {
+        write!(self, |transaction| decisions::replace(transaction, decided_at, verdicts))
     }
 
     pub async fn last_value(&self, rule: &str, scope: &str) -> Result<Option<String>, StoreError> {
@@ -149,34 +142,23 @@ impl SqliteStore {
     pub async fn claim(
         &self,
         step: &StepKey,
+        turn: Option<&Turn>,
         worker: &str,
         now: Timestamp,
         lease: Duration,
     ) -> Result<Claim, StoreError> {
-        write!(self, |transaction| ledger::claim(transaction, step, worker, now, lease))
+        let asked = ledger::Asked { step, turn, worker, now, lease };
+        write!(self, |transaction| ledger::claim(transaction, asked))
     }
 
-    pub async fn settle(&self, step: &StepKey, end: StepEnd, now: Timestamp) -> Result<(), StoreError> {
-        write!(self, |transaction| ledger::settle(transaction, step, end, now))
-    }
-
-    pub async fn applied_after(
+    pub async fn settle(
         &self,
-        scope: &str,
-        at: Timestamp,
         step: &StepKey,
-    ) -> Result<Option<EventId>, StoreError> {
-        read!(self, |connection| ledger::applied_after(connection, scope, at, step))
-    }
-
-    pub async fn mark_applied(
-        &self,
-        scope: &str,
-        at: Timestamp,
-        event: &EventId,
+        turn: Option<&Turn>,
+        end: &StepEnd,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        write!(self, |transaction| ledger::mark_applied(transaction, scope, at, event, now))
+        write!(self, |transaction| ledger::settle(transaction, step, turn, end, now))
     }
 
     pub async fn attempted(
@@ -200,8 +182,8 @@ impl SqliteStore {
         read!(self, |connection| attempts::unfinished(connection, event))
     }
 
-    pub async fn given_up(&self, event: &EventId, run: &str) -> Result<bool, StoreError> {
-        read!(self, |connection| attempts::given_up(connection, event, run))
+    pub async fn waited(&self, event: &EventId) -> Result<(), StoreError> {
+        write!(self, |transaction| attempts::waited(transaction, event))
     }
 
     pub async fn first_failed_at(&self, event: &EventId, run: &str) -> Result<Option<Timestamp>, StoreError> {
@@ -210,6 +192,10 @@ impl SqliteStore {
 
     pub async fn reopen(&self, event: &EventId, run: &str, now: Timestamp) -> Result<u32, StoreError> {
         write!(self, |transaction| attempts::reopen(transaction, event, run, now))
+    }
+
+    pub async fn resume(&self, event: &EventId, run: &str, now: Timestamp) -> Result<bool, StoreError> {
+        write!(self, |transaction| attempts::resume(transaction, event, run, now))
     }
 
     pub async fn rulebook_seen(&self, version: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {

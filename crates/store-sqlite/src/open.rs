@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::journal::{Access, StoreError};
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
@@ -13,8 +14,8 @@ use sqlx::sqlite::{
     SqlitePoolOptions, SqliteSynchronous,
 };
 
-use crate::error::{StoreError, Trouble, newer};
-use crate::{Access, SqliteStore, ledger};
+use crate::error::{Trouble, newer};
+use crate::{SqliteStore, ledger};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -227,7 +228,7 @@ fn lock(path: &Path, worker: &str) -> Result<File, Trouble> {
             // The name is a courtesy.
             let _ = file.read_to_string(&mut holder);
             return Err(Trouble::Refused(format!(
-                "a worker{} already works on the event log {}: SQLite serves one worker; for several, use Postgres",
+                "a worker{} already works on the event log {}: SQLite serves one worker; for several, use Postgres (--database-url postgres://…)",
                 if holder.is_empty() { String::new() } else { format!(" ({holder})") },
                 path.display()
             )));

@@ -4,14 +4,18 @@
 use std::time::Duration;
 
 use domain::journal::{
-    Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Seen, StepEnd, StepRecord, Verdicts,
+    Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Seen, StepEnd, StepRecord, Turn, Verdicts,
 };
 use domain::names::EventId;
 use domain::plan::{Decision, StepKey};
 use jiff::Timestamp;
+use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
 
-pub use store_sqlite::{Access, StoreError};
+pub use domain::journal::{Access, StoreError};
+
+/// How to write a database URL.
+const WRITE: &str = "write sqlite://PATH (sqlite://gluehook.db) or postgres://USER:PASSWORD@HOST/DATABASE as the database URL";
 
 /// Where the event log is.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,7 +23,7 @@ pub use store_sqlite::{Access, StoreError};
 pub struct Args {
     /// Where the event log is.
     #[arg(
-        help = "The event log: sqlite://FILE",
+        help = "The event log: sqlite://FILE, or postgres://USER:PASSWORD@HOST/DATABASE for several workers",
         long,
         global = true,
         env = "GLUEHOOK_DATABASE_URL",
@@ -37,15 +41,27 @@ pub struct Args {
 #[derive(Debug, Clone)]
 pub enum Store {
     Sqlite(SqliteStore),
+    Postgres(PostgresStore),
+}
+
+/// The same of whichever database it is.
+macro_rules! either {
+    ($self:expr, $store:ident => $asked:expr) => {
+        match $self {
+            Self::Sqlite($store) => $asked.await,
+            Self::Postgres($store) => $asked.await,
+        }
+    };
 }
 
 impl Store {
-    /// Opens the event log that a URL names: `sqlite://PATH`, `sqlite:PATH` or `sqlite::memory:`. The path is taken
-    /// as it is written.
+    /// Opens the event log that a URL names: `sqlite://PATH`, `sqlite:PATH` or `sqlite::memory:` (the path is taken as it
+    /// is written), or `postgres://USER:PASSWORD@HOST:PORT/DATABASE` with the parameters that libpq knows.
     ///
     /// # Errors
     /// [`StoreError::Refused`] with a sentence when the URL is none of these, when there is no such log or a newer one,
-    /// when it can't be written, or when another worker has it; [`StoreError::Unavailable`] when it is locked.
+    /// when it can't be written, when `SQLite` has another worker, or when Postgres refuses the user;
+    /// [`StoreError::Unavailable`] when it is locked or out of reach.
     pub async fn open(url: &str, access: Access) -> Result<Self, StoreError> {
         Self::open_waiting(url, access, store_sqlite::BUSY_TIMEOUT).await
     }
@@ -58,138 +74,104 @@ impl Store {
         // A URL may hold a password: no more than its scheme is ever repeated.
         match url.split_once(':') {
             Some(("sqlite", _)) => Ok(Self::Sqlite(SqliteStore::open(url, &access, busy_timeout).await?)),
-            Some(("postgres" | "postgresql", _)) => Err(StoreError::Refused(
-                "Postgres is not supported by this version: use sqlite://PATH as the database URL".to_owned(),
-            )),
-            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                Err(StoreError::Refused(format!(
-                    "{scheme}: is no database we know: write sqlite://PATH as the database URL"
-                )))
+            Some(("postgres" | "postgresql", _)) => {
+                Ok(Self::Postgres(PostgresStore::open(url, &access, busy_timeout).await?))
             }
-            _ => Err(StoreError::Refused(
-                "the database URL has no scheme: write sqlite://PATH (sqlite://gluehook.db)".to_owned(),
-            )),
+            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                Err(StoreError::Refused(format!("{scheme}: is no database we know: {WRITE}")))
+            }
+            _ => Err(StoreError::Refused(format!("the database URL has no scheme: {WRITE}"))),
         }
     }
 
     /// Waits for what is under way and closes the log; later calls fail.
     pub async fn close(&self) {
-        match self {
-            Self::Sqlite(store) => store.close().await,
-        }
+        either!(self, store => store.close())
     }
 
     /// Enters an event, or counts that it was delivered again. The first time its outcome is [`Outcome::Open`].
     pub async fn remember(&self, arrival: &Arrival, run: &str) -> Result<Seen, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.remember(arrival, run).await,
-        }
+        either!(self, store => store.remember(arrival, run))
     }
 
     /// Enters many events on which no rule acts, in one transaction; one answer for each. A known event is only counted:
     /// what became of it stands, unless it was open and nothing was decided.
     pub async fn record_quiet(&self, batch: &[Quiet]) -> Result<Vec<Seen>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.record_quiet(batch).await,
-        }
+        either!(self, store => store.record_quiet(batch))
     }
 
     /// What was decided about an event in a run.
     pub async fn decision(&self, event: &EventId, run: &str) -> Result<Option<Decision>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.decision(event, run).await,
-        }
+        either!(self, store => store.decision(event, run))
     }
 
     /// Writes a decision down, with its steps and new values, before the first effect. Written once: if there is one already,
     /// that one is returned, and nothing changes. A new value replaces only that of an event no newer.
-    pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.record_decision(verdicts).await,
-        }
+    ///
+    /// None, and nothing written, when a last value that the rules had read (`facts.last_values`) is another by now:
+    /// someone else has decided in the meantime, and this event is to be decided anew.
+    pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Option<Decision>, StoreError> {
+        either!(self, store => store.record_decision(verdicts))
+    }
+
+    /// Puts a decision in the place of one that could not be carried out, if that is still the one made at `decided_at`;
+    /// else the one that is there is returned. Steps that both have stay as they are. None as in [`Self::record_decision`].
+    pub async fn replace_decision(
+        &self,
+        decided_at: Timestamp,
+        verdicts: Verdicts<'_>,
+    ) -> Result<Option<Decision>, StoreError> {
+        either!(self, store => store.replace_decision(decided_at, verdicts))
     }
 
     /// The last value of a rule's `changed` expression in a scope ([`domain::journal::scope`]).
     pub async fn last_value(&self, rule: &str, scope: &str) -> Result<Option<String>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.last_value(rule, scope).await,
-        }
+        either!(self, store => store.last_value(rule, scope))
     }
 
-    /// Takes a step until `now + lease`, unless it is settled or someone else is at it. A claim whose lease has ended is taken
-    /// over; choose a lease longer than any attempt lasts.
+    /// Takes a step until `now + lease`, unless it is settled or someone else is at it; with it the turn, unless a step of
+    /// another event has that, or a newer event has changed the same schedule. A claim and a turn whose lease has ended are
+    /// taken over; choose a lease longer than any attempt lasts, and clocks of workers that differ by less.
     pub async fn claim(
         &self,
         step: &StepKey,
+        turn: Option<&Turn>,
         worker: &str,
         now: Timestamp,
         lease: Duration,
     ) -> Result<Claim, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.claim(step, worker, now, lease).await,
-        }
+        either!(self, store => store.claim(step, turn, worker, now, lease))
     }
 
     /// Writes down how an attempt at a step ended. After [`StepEnd::Again`] it can be claimed again, and an uncertain attempt
     /// stays counted in [`Claim::Mine`]; every other end is final, and a later one changes nothing.
-    pub async fn settle(&self, step: &StepKey, end: StepEnd, now: Timestamp) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.settle(step, end, now).await,
-        }
-    }
-
-    /// The newer event, if any, whose change of this schedule ([`domain::journal::schedule_scope`]) was applied: of a later
-    /// time than `at`, or of the same time and a greater id than that of the step's event.
-    pub async fn applied_after(
+    ///
+    /// `turn` is the one that was claimed. It passes on, and a schedule that was changed is noted, with the end; only after
+    /// an uncertain attempt it stays with the step until the lease ends, because the effect may still be on its way.
+    pub async fn settle(
         &self,
-        scope: &str,
-        at: Timestamp,
         step: &StepKey,
-    ) -> Result<Option<EventId>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.applied_after(scope, at, step).await,
-        }
-    }
-
-    /// Notes that a change of a schedule was applied; of two, the newer stays noted.
-    pub async fn mark_applied(
-        &self,
-        scope: &str,
-        at: Timestamp,
-        event: &EventId,
+        turn: Option<&Turn>,
+        end: &StepEnd,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.mark_applied(scope, at, event, now).await,
-        }
+        either!(self, store => store.settle(step, turn, end, now))
     }
 
-    /// Puts a decision in the place of one that could not be carried out. Steps that both have stay as they are.
-    pub async fn replace_decision(&self, verdicts: Verdicts<'_>) -> Result<Decision, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.replace_decision(verdicts).await,
-        }
-    }
-
-    /// Was this run given up, and not reopened since?
-    pub async fn given_up(&self, event: &EventId, run: &str) -> Result<bool, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.given_up(event, run).await,
-        }
+    /// An attempt ended because a step of it is in other hands: it does not count as one that never came to its end
+    /// ([`Self::unfinished`]).
+    pub async fn waited(&self, event: &EventId) -> Result<(), StoreError> {
+        either!(self, store => store.waited(event))
     }
 
     /// How many attempts were begun (by [`Self::remember`]) since one last ended, this one included.
     pub async fn unfinished(&self, event: &EventId) -> Result<u32, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.unfinished(event).await,
-        }
+        either!(self, store => store.unfinished(event))
     }
 
     /// When a run of the event first failed, of the failures that count.
     pub async fn first_failed_at(&self, event: &EventId, run: &str) -> Result<Option<Timestamp>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.first_failed_at(event, run).await,
-        }
+        either!(self, store => store.first_failed_at(event, run))
     }
 
     /// Notes how an attempt at an event went, which is then the event's outcome. Returns how many attempts of this run have
@@ -203,76 +185,61 @@ impl Store {
         why: Option<&str>,
         now: Timestamp,
     ) -> Result<u32, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.attempted(event, run, worker, outcome, why, now).await,
-        }
+        either!(self, store => store.attempted(event, run, worker, outcome, why, now))
     }
 
     /// How many attempts of this run have failed since it was last reopened.
     pub async fn failures(&self, event: &EventId, run: &str) -> Result<u32, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.failures(event, run).await,
-        }
+        either!(self, store => store.failures(event, run))
     }
 
     /// Makes failed, unknown and skipped steps of a run pending again, and forgives its failures; the history stays. Returns
     /// how many steps. The event is open afterwards.
     pub async fn reopen(&self, event: &EventId, run: &str, now: Timestamp) -> Result<u32, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.reopen(event, run, now).await,
-        }
+        either!(self, store => store.reopen(event, run, now))
+    }
+
+    /// Reopens a run that was given up, once for each time: false when it was not, or when it was reopened since.
+    pub async fn resume(&self, event: &EventId, run: &str, now: Timestamp) -> Result<bool, StoreError> {
+        either!(self, store => store.resume(event, run, now))
     }
 
     /// Keeps the text of a rulebook; to be called when it is loaded.
     pub async fn rulebook_seen(&self, version: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.rulebook_seen(version, text, now).await,
-        }
+        either!(self, store => store.rulebook_seen(version, text, now))
     }
 
     /// The text of a rulebook, as long as decisions of it are kept.
     pub async fn rulebook(&self, version: &str) -> Result<Option<String>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.rulebook(version).await,
-        }
+        either!(self, store => store.rulebook(version))
     }
 
     /// The steps of an event in a run, in the order in which they were planned.
     pub async fn steps_of(&self, event: &EventId, run: &str) -> Result<Vec<StepRecord>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.steps_of(event, run).await,
-        }
+        either!(self, store => store.steps_of(event, run))
     }
 
     /// Lists events, newest first; oldest first when `after_row` is given. For the next page give the last row's number as
     /// `before_row` (or `after_row`): rows that arrive meanwhile don't shift it. `since` is included, `until` is not, both are
     /// times of receipt; sequences, both included, are those of the live stream.
     pub async fn events(&self, filter: &Filter, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.events(filter, limit).await,
-        }
+        either!(self, store => store.events(filter, limit))
     }
 
     /// All that is known of one event, by its id or by how that begins (six characters or more). An ambiguous beginning is
     /// refused with a sentence that names the candidates.
     pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.event(id_or_prefix).await,
-        }
+        either!(self, store => store.event(id_or_prefix))
     }
 
     /// Forgets events received before `cutoff`, with their decisions, steps and attempts, `batch` of them at a time in a short
     /// transaction; then what else was last used before. To be called until it returns 0.
     pub async fn forget_before(&self, cutoff: Timestamp, batch: u32) -> Result<u64, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.forget_before(cutoff, batch).await,
-        }
+        either!(self, store => store.forget_before(cutoff, batch))
     }
 
     /// Can it be read?
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(store) => store.ping().await,
-        }
+        either!(self, store => store.ping())
     }
 }

@@ -259,10 +259,7 @@ async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, resume: 
 /// A dead letter that a person sent back: what failed for good is tried once more, what is done stays done. Only once
 /// for each time it was given up, however often the letter is delivered.
 async fn reopen(deps: &Deps, arrival: &Arrival, run: &str) -> Result<(), StoreError> {
-    let event = &arrival.event.id;
-    if deps.store.given_up(event, run).await? {
-        deps.store.reopen(event, run, deps.clock.now()).await?;
-    }
+    deps.store.resume(&arrival.event.id, run, deps.clock.now()).await?;
     Ok(())
 }
 

@@ -19,6 +19,9 @@ use crate::{Deps, steps};
 /// Most rounds of asking before deciding; a rulebook that wants more is wrong.
 const MAX_ROUNDS: usize = 8;
 
+/// Wait of an event whose rules had read a value that another event has replaced since.
+const DECIDE_ANEW: Duration = Duration::from_millis(100);
+
 /// Times that processing may have begun without ever ending before the event is taken for one that kills workers.
 const MAX_CRASHES: u32 = 10;
 
@@ -50,8 +53,10 @@ enum Stop {
     /// Trying again may help; no sooner than the given wait.
     Transient(String, Option<Duration>),
     Permanent(String),
-    /// It can't go on now, and nothing has failed: a step is in other hands, the outside is down.
+    /// It can't go on now, and nothing has failed: the outside is down, or the worker must stop.
     NotNow(String, Duration),
+    /// A step is in other hands, or another event changes the same; nothing has failed.
+    Busy(Duration),
     /// The event log itself failed: nothing can be written down, not even this attempt.
     Store(StoreError),
 }
@@ -82,6 +87,11 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
             let noted = record(deps, &arrival.event, run, Outcome::Open, Some(&why)).await;
             noted.map(|_| End::Again { after, why })
         }
+        Err(Stop::Busy(after)) => deps
+            .store
+            .waited(&arrival.event.id)
+            .await
+            .map(|()| End::Again { after, why: "what it needs is in other hands".to_owned() }),
         Err(Stop::Store(error)) => Err(error),
     };
     deps.metrics.process_took(started.elapsed());
@@ -123,11 +133,15 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         None => decide(deps, event, run, replayed, None).await?,
     };
     let standing = steps::perform(deps, event, &decision).await?;
+    // What failed counts, whatever else is waited for.
     if let Some((why, after)) = standing.again {
         return Err(Stop::Transient(why, after));
     }
     if let Some((why, wait)) = standing.not_now {
         return Err(Stop::NotNow(why, wait));
+    }
+    if let Some(wait) = standing.busy {
+        return Err(Stop::Busy(wait));
     }
     if let Some(why) = standing.failed {
         return Err(Stop::Permanent(why));
@@ -176,11 +190,13 @@ async fn decide(
         };
         match rulebook.decide(&case) {
             Ok(plan) => {
+                let replaced = before.as_ref().map(|before| before.decided_at);
                 let plan = match before {
                     Some(before) => mended(before, plan),
                     None => plan,
                 };
-                return Ok(write_down(deps, &rulebook, event, run, facts, plan).await?);
+                let written = write_down(deps, &rulebook, event, run, facts, plan, replaced).await?;
+                return written.ok_or(Stop::Busy(DECIDE_ANEW));
             }
             Err(needs) => gather(deps, event, &needs, &mut facts).await?,
         }
@@ -253,6 +269,7 @@ pub(crate) fn wait_without_blame(sign: Sign, is_down: bool, after: Option<Durati
     is_the_services.then(|| after.unwrap_or(NOT_NOW).min(retry::LONGEST_ASKED))
 }
 
+/// None when a value that the rules had read is another by now.
 async fn write_down(
     deps: &Deps,
     rulebook: &Rulebook,
@@ -260,21 +277,8 @@ async fn write_down(
     run: &str,
     facts: Facts,
     plan: Plan,
-) -> Result<Decision, StoreError> {
-    for verdict in &plan.verdicts {
-        match &verdict.verdict {
-            Verdict::Matched { .. } | Verdict::Shadow { .. } => deps.metrics.rule_matched(&verdict.rule),
-            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => {
-                deps.metrics.rule_error(&verdict.rule)
-            }
-            Verdict::Off
-            | Verdict::OtherKind
-            | Verdict::NotHeld { why: None, .. }
-            | Verdict::Unchanged
-            | Verdict::Silenced { .. } => {}
-        }
-    }
-    let redone = deps.store.decision(&event.id, run).await?.is_some();
+    replaced: Option<Timestamp>,
+) -> Result<Option<Decision>, StoreError> {
     let decision = Decision {
         event: event.id.clone(),
         run: run.to_owned(),
@@ -286,10 +290,29 @@ async fn write_down(
         new_values: plan.new_values,
     };
     let verdicts = Verdicts { decision: &decision, scope: &scope(event), occurred_at: event.occurred_at };
-    if redone {
-        deps.store.replace_decision(verdicts).await
-    } else {
-        deps.store.record_decision(verdicts).await
+    let written = match replaced {
+        Some(decided_at) => deps.store.replace_decision(decided_at, verdicts).await?,
+        None => deps.store.record_decision(verdicts).await?,
+    };
+    if written.is_some() {
+        count(deps, &decision);
+    }
+    Ok(written)
+}
+
+fn count(deps: &Deps, decision: &Decision) {
+    for verdict in &decision.verdicts {
+        match &verdict.verdict {
+            Verdict::Matched { .. } | Verdict::Shadow { .. } => deps.metrics.rule_matched(&verdict.rule),
+            Verdict::NotHeld { why: Some(_), .. } | Verdict::Broken { .. } => {
+                deps.metrics.rule_error(&verdict.rule)
+            }
+            Verdict::Off
+            | Verdict::OtherKind
+            | Verdict::NotHeld { why: None, .. }
+            | Verdict::Unchanged
+            | Verdict::Silenced { .. } => {}
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use service::metrics::{Registry, WorkerMetrics};
 use service::probe::{self, Readiness};
 use service::{Clock, Shutdown, secrets};
-use store::{Access, Store};
+use store::{Access, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,7 +73,7 @@ pub async fn run(args: Args) -> Result<()> {
     ));
 
     let worker = worker_name();
-    let store = Store::open(&args.store.database_url, Access::Worker { worker: worker.clone() }).await?;
+    let Some(store) = open_log(&args, &worker, &readiness, &shutdown).await? else { return Ok(()) };
     let now = clock.now();
     store.rulebook_seen(rules.current().version(), rules.current().text(), now).await?;
     readiness.set("event-log", Ok(()));
@@ -225,6 +225,28 @@ async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
                 deps.readiness.set("nats", Ok(()));
             }
             Err(error) => deps.readiness.set("nats", Err(error.to_string())),
+        }
+    }
+}
+
+/// Opens the event log, however long its database takes to come. None when asked to stop.
+async fn open_log(
+    args: &Args,
+    worker: &str,
+    readiness: &Readiness,
+    shutdown: &Shutdown,
+) -> Result<Option<Store>> {
+    let stop = shutdown.token();
+    loop {
+        let access = Access::Worker { worker: worker.to_owned() };
+        match stop.run_until_cancelled(Store::open(&args.store.database_url, access)).await {
+            None => return Ok(None),
+            Some(Ok(store)) => return Ok(Some(store)),
+            Some(Err(StoreError::Unavailable(why))) => {
+                readiness.set("event-log", Err(why));
+                let _stopped = stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
+            }
+            Some(Err(error)) => return Err(error.into()),
         }
     }
 }

@@ -1,17 +1,20 @@
 //! The steps of a decision: claim → perform → settle, one at a time within a rule.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{Claim, StepEnd, StepState, schedule_scope};
-use domain::names::EventId;
+use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
 use store::StoreError;
 
 use crate::{Deps, process};
+
+/// Between two looks whether what is in other hands has come free: it mostly does within one call.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How the steps of a decision stand after one attempt at all of them.
 #[derive(Debug, Default)]
@@ -20,6 +23,8 @@ pub(crate) struct Standing {
     pub(crate) again: Option<(String, Option<Duration>)>,
     /// The first thing that has to wait although nothing failed, and the longest such wait.
     pub(crate) not_now: Option<(String, Duration)>,
+    /// A step is in other hands for so long.
+    pub(crate) busy: Option<Duration>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
 }
@@ -49,10 +54,13 @@ impl Standing {
 enum Went {
     /// Nothing more to do about it.
     Settled,
+    /// A newer event had set the same schedule: nothing was done.
+    Superseded,
     Failed(String),
     Wait(String, Option<Duration>),
     /// Nothing failed; not before so long.
     NotNow(String, Duration),
+    Busy(Duration),
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -75,15 +83,21 @@ async fn of_one_rule(
     steps: &[Step],
     standing: &mut Standing,
 ) -> Result<(), StoreError> {
+    let mut superseded = Vec::new();
     for (place, step) in steps.iter().enumerate() {
-        match one(deps, event, step).await? {
+        match one(deps, event, step, &superseded).await? {
             Went::Settled => {}
+            Went::Superseded => superseded.push(&step.action),
             Went::Wait(why, after) => {
                 standing.wait(why, after);
                 return Ok(());
             }
             Went::NotNow(why, wait) => {
                 standing.not_now(why, wait);
+                return Ok(());
+            }
+            Went::Busy(wait) => {
+                standing.busy = standing.busy.max(Some(wait));
                 return Ok(());
             }
             Went::Failed(why) => {
@@ -101,16 +115,20 @@ async fn of_one_rule(
 
 async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     let now = deps.clock.now();
-    if let Claim::Mine { .. } = deps.store.claim(&step.key, &deps.worker, now, deps.lease).await? {
-        deps.store.settle(&step.key, StepEnd::Skipped { why: why.to_owned() }, now).await?;
+    // No turn is needed for what is not done.
+    if let Claim::Mine { .. } = deps.store.claim(&step.key, None, &deps.worker, now, deps.lease).await? {
+        deps.store.settle(&step.key, None, &StepEnd::Skipped { why: why.to_owned() }, now).await?;
         deps.metrics.step(step.action.word(), StepState::Skipped.as_str());
     }
     Ok(())
 }
 
-async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError> {
+async fn one(deps: &Deps, event: &Event, step: &Step, superseded: &[&Action]) -> Result<Went, StoreError> {
+    let action = corrected(&step.action, superseded);
     let now = deps.clock.now();
-    let begun = match deps.store.claim(&step.key, &deps.worker, now, deps.lease).await? {
+    let turn = Turn::of(&step.action, event.occurred_at);
+    let turn = turn.as_ref();
+    let begun = match deps.store.claim(&step.key, turn, &deps.worker, now, deps.lease).await? {
         Claim::Mine { begun } => begun,
         Claim::Settled(StepState::Failed | StepState::Skipped) => {
             return Ok(Went::Failed(format!(
@@ -119,87 +137,86 @@ async fn one(deps: &Deps, event: &Event, step: &Step) -> Result<Went, StoreError
                 step.rule
             )));
         }
+        Claim::Settled(StepState::Superseded) => return Ok(Went::Superseded),
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Busy { until } => {
-            let wait = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-            return Ok(Went::NotNow("another worker is at a step of this event".to_owned(), wait));
+            let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+            return Ok(Went::Busy(left.min(LOOK_AGAIN)));
+        }
+        Claim::Newer { event: newer } => {
+            let why = format!("event {newer} is newer and has already set this schedule");
+            return settle(deps, step, None, StepEnd::Superseded { why }).await;
         }
     };
-    if let Some(newer) = newer_schedule(deps, event, step).await? {
-        let why = format!("event {newer} is newer and has already set this schedule");
-        return settle(deps, step, StepEnd::Superseded { why }).await;
-    }
-    if begun > 1 && !step.action.repeatable() {
-        let why = "it was sent twice and no answer came back: it may have arrived once, twice or not at all"
-            .to_owned();
-        return settle(deps, step, StepEnd::Unknown { why }).await;
+    let repeatable = step.action.repeatable();
+    if let Some(end) = StepEnd::untried(repeatable, begun) {
+        return settle(deps, step, turn, end).await;
     }
     let service = deps.world.called_for(&step.action);
     let pass = match deps.circuits.enter(&service, &event.tenant).await {
         Ok(pass) => pass,
         Err(wait) => {
             let why = process::held(&service);
-            settle(deps, step, StepEnd::Again { why: why.clone(), uncertain: false }).await?;
+            settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: false }).await?;
             return Ok(Went::NotNow(why, wait));
         }
     };
-    let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&step.action)).await else {
+    let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&action)).await else {
         let why = process::CUT.to_owned();
-        settle(deps, step, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
+        settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
         return Ok(Went::NotNow(why, process::HANDED_BACK));
     };
     let (sign, why) =
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);
-    let end = match performed {
-        Ok(receipt) => done(step, begun, receipt),
-        Err(EffectError::Permanent { why }) => StepEnd::Failed { why },
-        Err(EffectError::Transient { why, uncertain, .. })
-            if uncertain && begun > 0 && !step.action.repeatable() =>
-        {
-            StepEnd::Unknown { why }
+    let (end, asked, blameless) = match performed {
+        Ok(Receipt { request, answer }) => {
+            (StepEnd::of_success(repeatable, begun, request, answer), None, None)
         }
-        Err(EffectError::Transient { why, after, uncertain, sign }) => {
-            let end = StepEnd::Again { why: why.clone(), uncertain };
-            settle(deps, step, end).await?;
-            if let Some(wait) = process::wait_without_blame(sign, is_down, after) {
-                return Ok(Went::NotNow(
-                    format!("rule `{}`, {}: {why}", step.rule, step.action.word()),
-                    wait,
-                ));
-            }
-            return Ok(Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), after));
-        }
+        Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None, None),
+        Err(EffectError::Transient { why, after, uncertain, sign }) => (
+            StepEnd::of_trouble(repeatable, begun, why, uncertain),
+            after,
+            process::wait_without_blame(sign, is_down, after),
+        ),
     };
-    if let (Some(scope), StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. }) =
-        (schedule_scope(&step.action), &end)
-    {
-        deps.store.mark_applied(&scope, event.occurred_at, &event.id, deps.clock.now()).await?;
-    }
-    settle(deps, step, end).await
-}
-
-async fn newer_schedule(deps: &Deps, event: &Event, step: &Step) -> Result<Option<EventId>, StoreError> {
-    match schedule_scope(&step.action) {
-        Some(scope) => deps.store.applied_after(&scope, event.occurred_at, &step.key).await,
-        None => Ok(None),
+    match (settle(deps, step, turn, end).await?, blameless) {
+        (Went::Wait(why, _), Some(wait)) => Ok(Went::NotNow(why, wait)),
+        (Went::Wait(why, None), None) => Ok(Went::Wait(why, asked)),
+        (went, _) => Ok(went),
     }
 }
 
-fn done(step: &Step, begun: u32, receipt: Receipt) -> StepEnd {
-    let Receipt { request, answer } = receipt;
-    match &step.action {
-        Action::Slack { .. } if begun > 0 => StepEnd::DonePerhapsTwice { request, answer },
-        _ => StepEnd::Done { request, answer },
+/// A message that follows steps which turned out to be superseded says so: its text was written before.
+fn corrected<'a>(action: &'a Action, superseded: &[&Action]) -> Cow<'a, Action> {
+    let Action::Slack { channel, text } = action else { return Cow::Borrowed(action) };
+    let left: Vec<_> = superseded
+        .iter()
+        .filter_map(|action| match action {
+            Action::SetSchedule { which, .. } => Some(which.as_str()),
+            _ => None,
+        })
+        .collect();
+    if left.is_empty() {
+        return Cow::Borrowed(action);
     }
+    let s = if left.len() == 1 { "" } else { "s" };
+    let text = format!(
+        "{text}\n:warning: Not so: a newer event had already set the {} schedule{s}, and that stands.",
+        left.join(" and ")
+    );
+    Cow::Owned(Action::Slack { channel: channel.clone(), text })
 }
 
-async fn settle(deps: &Deps, step: &Step, end: StepEnd) -> Result<Went, StoreError> {
+async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> Result<Went, StoreError> {
     let (state, went) = match &end {
         StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. } => (StepState::Done, Went::Settled),
-        StepEnd::Again { why, .. } => (StepState::Pending, Went::Wait(why.clone(), None)),
+        StepEnd::Again { why, .. } => (
+            StepState::Pending,
+            Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), None),
+        ),
         StepEnd::Unknown { .. } => (StepState::Unknown, Went::Settled),
-        StepEnd::Superseded { .. } => (StepState::Superseded, Went::Settled),
+        StepEnd::Superseded { .. } => (StepState::Superseded, Went::Superseded),
         StepEnd::Skipped { .. } => (StepState::Skipped, Went::Settled),
         StepEnd::Failed { why } => {
             (StepState::Failed, Went::Failed(format!("rule `{}`, {}: {why}", step.rule, step.action.word())))
@@ -218,7 +235,7 @@ async fn settle(deps: &Deps, step: &Step, end: StepEnd) -> Result<Went, StoreErr
         }
         _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
     }
-    deps.store.settle(&step.key, end, deps.clock.now()).await?;
+    deps.store.settle(&step.key, turn, &end, deps.clock.now()).await?;
     deps.metrics.step(step.action.word(), state.as_str());
     Ok(went)
 }

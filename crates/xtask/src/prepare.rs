@@ -1,4 +1,4 @@
-//! `cargo xtask prepare`: what the compile-checked queries of a store need to build without a database, without
+//! `cargo xtask prepare`: what the compile-checked queries of the stores need to build without a database, without
 //! sqlx's own tool (which takes minutes to build). A fresh database gets the migrations, the crate is checked against
 //! it, and the macros leave one file per query where `SQLX_OFFLINE_DIR` points.
 
@@ -14,7 +14,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{stage, workspace::Workspace};
+use provision::PostgresServer;
+
+use crate::{servers, stage, workspace::Workspace};
 
 /// Runs each file of SQL, in the order given, in a new database.
 const MIGRATE: &str = "
@@ -29,23 +31,67 @@ for path in sys.argv[2:]:
 database.commit()
 ";
 
+/// The stores, each with the database that its queries are asked of.
+#[derive(Debug, Clone, Copy)]
+enum Store {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    fn package(self) -> &'static str {
+        match self {
+            Self::Sqlite => "store-sqlite",
+            Self::Postgres => "store-postgres",
+        }
+    }
+
+    /// Makes a database with these migrations applied; its URL.
+    fn database(self, scratch: &Path, migrations: &[PathBuf]) -> Result<String> {
+        match self {
+            Self::Sqlite => {
+                let database = scratch.join("empty.db");
+                migrate(&database, migrations)?;
+                sqlite_url(&database)
+            }
+            Self::Postgres => postgres_url(migrations),
+        }
+    }
+
+    /// How sqlx calls the database.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
+    fn directory(self, workspace: &Workspace) -> PathBuf {
+        workspace.root.join("crates").join(self.package())
+    }
+}
+
+const STORES: [Store; 2] = [Store::Sqlite, Store::Postgres];
+
 pub(crate) fn run(check: bool) -> Result<()> {
     let workspace = Workspace::find()?;
     let scratch = Scratch::create(workspace.target.join(format!("xtask-prepare-{}", std::process::id())))?;
-    prepare(&workspace, "store-sqlite", &scratch.0, check)
+    let fresh = scratch.0.join("queries");
+    fs::create_dir(&fresh).context("the directory for the queries can't be created")?;
+    describe(&workspace, &scratch.0, &fresh)?;
+    let fresh = files::queries(&fresh)?;
+    for store in STORES {
+        compare(&workspace, store, &files::of_database(&fresh, store.name()), check)?;
+    }
+    Ok(())
 }
 
-fn prepare(workspace: &Workspace, package: &str, scratch: &Path, check: bool) -> Result<()> {
-    let crate_dir = workspace.root.join("crates").join(package);
-    let database = scratch.join("empty.db");
-    migrate(&database, &files::migrations(&crate_dir.join("migrations"))?)?;
-    let fresh = scratch.join("queries");
-    fs::create_dir(&fresh).context("the directory for the queries can't be created")?;
-    describe(workspace, package, &crate_dir, &database, &fresh)?;
-
-    let (fresh, kept) = (files::queries(&fresh)?, files::queries(&crate_dir.join(".sqlx"))?);
+fn compare(workspace: &Workspace, store: Store, fresh: &files::Queries, check: bool) -> Result<()> {
+    let package = store.package();
+    let directory = store.directory(workspace).join(".sqlx");
+    let kept = files::queries(&directory)?;
     ensure!(!fresh.is_empty(), "{package} was compiled, but no query of it was seen: does it use `query!`?");
-    let difference = files::Difference::between(&kept, &fresh);
+    let difference = files::Difference::between(&kept, fresh);
     if difference.is_none() {
         stage::say(&format!("{package}: {} queries, all up to date", fresh.len()));
     } else if check {
@@ -53,10 +99,29 @@ fn prepare(workspace: &Workspace, package: &str, scratch: &Path, check: bool) ->
             "crates/{package}/.sqlx is not up to date ({difference}): run `cargo xtask prepare` and commit it"
         );
     } else {
-        files::replace(&crate_dir.join(".sqlx"), &kept, &fresh)?;
+        files::replace(&directory, &kept, fresh)?;
         stage::say(&format!("{package}: {} queries, {difference}", fresh.len()));
     }
     Ok(())
+}
+
+/// A throw-away server, which ends with this process, and in it a database.
+fn postgres_url(migrations: &[PathBuf]) -> Result<String> {
+    let bin = servers::postgres()?;
+    let of = std::process::id();
+    // Short, as a socket's path must be.
+    let home = std::env::temp_dir().join(format!("gluehook-prepare-{of}"));
+    let url = PostgresServer::start(&bin, &home, of)?.url("postgres");
+    let mut psql = Command::new(bin.join("psql"));
+    psql.args(["--quiet", "--no-psqlrc", "--single-transaction", "--set=ON_ERROR_STOP=1"]).arg(&url);
+    for migration in migrations {
+        psql.arg("--file").arg(migration);
+    }
+    let output = psql.output().context("psql can't be run, and the migrations are applied with it")?;
+    if !output.status.success() {
+        bail!("the migrations can't be applied: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(url)
 }
 
 fn migrate(database: &Path, migrations: &[PathBuf]) -> Result<()> {
@@ -72,21 +137,19 @@ fn migrate(database: &Path, migrations: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Has the compiler see every query of the package, those of its tests too.
-fn describe(
-    workspace: &Workspace,
-    package: &str,
-    crate_dir: &Path,
-    database: &Path,
-    fresh: &Path,
-) -> Result<()> {
-    touch(&crate_dir.join("src").join("lib.rs"))?;
-    let url = sqlite_url(database)?;
-    let mut check = workspace.cargo(&["check", "--all-targets", "-p", package]);
-    check.env("DATABASE_URL", &url).env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", fresh);
-    let settings = fs::read_to_string(crate_dir.join("sqlx.toml")).unwrap_or_default();
-    if let Some(variable) = files::database_url_var(&settings) {
-        check.env(variable, &url);
+/// Has the compiler see every query of the stores, those of their tests too. Both at once: cargo would choose other
+/// features of the libraries for each alone, and compile them twice.
+fn describe(workspace: &Workspace, scratch: &Path, fresh: &Path) -> Result<()> {
+    let mut check = workspace.cargo(&["check", "--all-targets"]);
+    check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", fresh);
+    for store in STORES {
+        let directory = store.directory(workspace);
+        let url = store.database(scratch, &files::migrations(&directory.join("migrations"))?)?;
+        let settings = fs::read_to_string(directory.join("sqlx.toml")).unwrap_or_default();
+        let variable = files::database_url_var(&settings)
+            .with_context(|| format!("crates/{}/sqlx.toml names no database-url-var", store.package()))?;
+        check.args(["-p", store.package()]).env(variable, url);
+        touch(&directory.join("src").join("lib.rs"))?;
     }
     stage::run("prepare", &mut check)?;
     Ok(())

@@ -9,7 +9,7 @@ async fn a_full_disk_is_503_and_what_was_answered_before_arrives() {
     let spool = SpoolDir::new();
     let flags = spool.flags(&[]);
     let setting = Setting { flags: &flags, shell: Some(SMALL_DISK), ..Setting::default() };
-    let ingest = Ingest::listening(&nats.url, setting).await;
+    let mut ingest = Ingest::listening(&nats.url, setting).await;
     ingest.until_ready(true).await;
     nats.kill().await;
     let large =
@@ -27,6 +27,9 @@ async fn a_full_disk_is_503_and_what_was_answered_before_arrives() {
     assert!(std::fs::metadata(spool.file()).unwrap().len() <= 1 << 20);
     let ready = ingest.until_ready(false).await;
     assert!(ready["checks"]["spool"].as_str().unwrap().contains("can't grow"), "{ready}");
+    // Started anew, it opens what is full.
+    ingest.program.kill().await;
+    let ingest = Ingest::listening(&nats.url, setting).await;
     nats.start_again().await;
     arrived_once(&ingest, &nats, &answered).await;
     ingest.until_ready(true).await;

@@ -69,13 +69,15 @@ async fn at_every_step(house: &mut House, load: &mut Load, until: Instant) -> Do
 
 async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut Done, until: Instant) {
     match scenario {
-        Scenario::Calm | Scenario::WorkerKilledAtEveryStep => tokio::time::sleep_until(until).await,
+        Scenario::Calm | Scenario::WorkerKilledAtEveryStep | Scenario::ManyWorkers => {
+            tokio::time::sleep_until(until).await
+        }
         Scenario::IngestKilled => {
             some(dice, 50..600).await;
             house.ingest.kill().await;
             house.ingest.start();
         }
-        Scenario::WorkerKilled => {
+        Scenario::WorkerKilled | Scenario::ManyWorkersKilled => {
             some(dice, 100..1_500).await;
             kill_worker(house, dice).await;
         }
@@ -94,7 +96,7 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
                 _ => kill_broker(house, dice).await,
             }
         }
-        Scenario::WorkerStopped => {
+        Scenario::WorkerStopped | Scenario::ManyWorkersStopped => {
             some(dice, 200..1_000).await;
             let place = dice.usize(..house.workers.len());
             house.workers[place].signal("STOP").await;

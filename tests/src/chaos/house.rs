@@ -15,6 +15,7 @@ use super::load::Load;
 use super::process::Process;
 use super::scenario::{Database, Needs, Spool};
 use super::{free_ports, reached};
+use crate::postgres;
 use crate::program::binary;
 use crate::stage::{API_KEY, ENV, FLOW, SLACK_TOKEN, client, secrets};
 
@@ -79,7 +80,8 @@ pub(super) struct House {
     pub(super) slack: Slack,
     /// Ids of the events that must have an end.
     pub(super) expected: Vec<String>,
-    needs: Needs,
+    /// None where it is a file.
+    postgres: Option<postgres::Database>,
     /// Of ingest and then of the workers.
     admins: Vec<u16>,
     door: u16,
@@ -133,7 +135,10 @@ impl House {
             hotglue,
             slack,
             expected: Vec::new(),
-            needs,
+            postgres: match needs.database {
+                Database::Sqlite => None,
+                Database::Postgres => Some(postgres::Database::create().await),
+            },
             admins: ports[1..].to_vec(),
             door: ports[0],
             http: client(),
@@ -194,8 +199,9 @@ impl House {
 
     #[must_use]
     pub(super) fn database_url(&self) -> String {
-        match self.needs.database {
-            Database::Sqlite => format!("sqlite://{}", self.database_file().display()),
+        match &self.postgres {
+            None => format!("sqlite://{}", self.database_file().display()),
+            Some(database) => database.url.clone(),
         }
     }
 

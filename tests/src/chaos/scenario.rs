@@ -88,12 +88,19 @@ pub enum Scenario {
     JournalAllKilled,
     /// With a journal: the machine loses its power, and the broker what it had not synced.
     JournalPowerCut,
+    /// Three workers share what comes, on Postgres.
+    ManyWorkers,
+    /// One of three workers is killed at any time.
+    ManyWorkersKilled,
+    /// One of three workers is stopped for longer than the queue waits for it: another is given what it has in hand.
+    ManyWorkersStopped,
 }
 
 /// Where the event log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Database {
     Sqlite,
+    Postgres,
 }
 
 /// What ingest has of its own.
@@ -117,7 +124,7 @@ pub struct Needs {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::Calm,
         Self::IngestKilled,
         Self::WorkerKilled,
@@ -142,6 +149,9 @@ impl Scenario {
         Self::SpoolDiskFull,
         Self::JournalAllKilled,
         Self::JournalPowerCut,
+        Self::ManyWorkers,
+        Self::ManyWorkersKilled,
+        Self::ManyWorkersStopped,
     ];
 
     /// What it is called on the command line and in the table.
@@ -172,6 +182,9 @@ impl Scenario {
             Self::SpoolDiskFull => "spool-disk-full",
             Self::JournalAllKilled => "journal-all-killed",
             Self::JournalPowerCut => "journal-power-cut",
+            Self::ManyWorkers => "many-workers",
+            Self::ManyWorkersKilled => "many-workers-killed",
+            Self::ManyWorkersStopped => "many-workers-stopped",
         }
     }
 
@@ -191,6 +204,9 @@ impl Scenario {
             Self::ClusterLosesNode => Needs { nodes: 3, ..one },
             Self::SpoolBrokerAway | Self::SpoolBrokerStopped | Self::SpoolAllKilled => {
                 Needs { spool: Spool::Spool, ..one }
+            }
+            Self::ManyWorkers | Self::ManyWorkersKilled | Self::ManyWorkersStopped => {
+                Needs { database: Database::Postgres, workers: 3, ..one }
             }
             Self::SpoolDiskFull => Needs { spool: Spool::SmallDisk, ..one },
             Self::JournalAllKilled | Self::JournalPowerCut => Needs { spool: Spool::Journal, ..one },
@@ -231,6 +247,9 @@ impl Scenario {
                 | Self::DatabaseLocked
                 | Self::ReplayInterrupted
                 | Self::DeadLettersSentBack
+                | Self::ManyWorkers
+                | Self::ManyWorkersKilled
+                | Self::ManyWorkersStopped
         );
         spool || ingest_and_broker_are_well
     }

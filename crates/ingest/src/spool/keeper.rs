@@ -73,7 +73,12 @@ impl Keeper {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|error| {
             OpenError(format!("the directory {} (--spool) can't be made: {error}", directory.display()))
         })?;
-        let file = File::open(&directory, true).map_err(|error| unusable(&directory, &error))?;
+        let file = match File::open(&directory, true) {
+            // Verifying wants to write. What lies there must get out all the more.
+            Err(FileError::NoSpace(_)) => File::open(&directory, false),
+            opened => opened,
+        };
+        let file = file.map_err(|error| unusable(&directory, &error))?;
         let mut keeper = Self {
             directory,
             limits,

@@ -54,6 +54,13 @@ pub(crate) fn queries(directory: &Path) -> Result<Queries> {
     Ok(found)
 }
 
+/// Those that are asked of one kind of database, as sqlx calls it.
+pub(crate) fn of_database(queries: &Queries, name: &str) -> Queries {
+    let says = format!(r#""db_name": "{name}""#);
+    let is_of = |text: &[u8]| String::from_utf8_lossy(text).contains(&says);
+    queries.iter().filter(|(_, text)| is_of(text)).map(|(file, text)| (file.clone(), text.clone())).collect()
+}
+
 /// Writes what differs and removes what is gone: a file that stays as it is keeps its time.
 pub(crate) fn replace(directory: &Path, kept: &Queries, fresh: &Queries) -> Result<()> {
     let unwritable = || format!("{} can't be written", directory.display());
@@ -138,6 +145,13 @@ mod tests {
         replace(&directory, &Queries::new(), &first).unwrap();
         replace(&directory, &first, &second).unwrap();
         assert_eq!(queries(&directory).unwrap(), second);
+    }
+
+    #[test]
+    fn queries_are_told_apart_by_their_database() {
+        let both = some(&[("a", r#"{ "db_name": "SQLite" }"#), ("b", r#"{ "db_name": "PostgreSQL" }"#)]);
+        let of_one = of_database(&both, "SQLite");
+        assert_eq!(of_one.keys().collect::<Vec<_>>(), ["query-a.json"]);
     }
 
     #[test]

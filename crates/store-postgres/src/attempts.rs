@@ -1,0 +1,202 @@
+//! How the attempts at an event went.
+
+use domain::journal::{Attempt, Outcome};
+use domain::names::EventId;
+use jiff::Timestamp;
+use sqlx::postgres::PgConnection;
+
+use crate::error::Trouble;
+use crate::ledger;
+use crate::text::{count, instant, micros, text};
+
+/// What the worker says of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempted<'a> {
+    pub(crate) event: &'a EventId,
+    pub(crate) run: &'a str,
+    pub(crate) worker: &'a str,
+    pub(crate) outcome: Outcome,
+    pub(crate) why: Option<&'a str>,
+    pub(crate) now: Timestamp,
+}
+
+pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'_>) -> Result<u32, Trouble> {
+    let Attempted { event, run, worker, outcome, why, now } = attempted;
+    let (run, worker, why) = (text(run), text(worker), why.map(text));
+    let (run, worker, why) = (&*run, &*worker, why.as_deref());
+    let (event_id, now, outcome_text) = (event.as_str(), micros(now), outcome.as_str());
+    let counts = matches!(outcome, Outcome::Retrying | Outcome::Dead);
+    // The event first: its row is locked until the end, so that two attempts never count to the same number.
+    sqlx::query!(
+        "UPDATE events SET outcome = $2, why = $3, failures = failures + ($4::boolean)::integer, begun = 0 WHERE id = $1",
+        event_id,
+        outcome_text,
+        why,
+        counts
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "INSERT INTO attempts (event, run, number, worker, at, outcome, why, counts)
+         VALUES ($1, $2, (SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE event = $1 AND run = $2),
+           $3, $4, $5, $6, $7)",
+        event_id,
+        run,
+        worker,
+        now,
+        outcome_text,
+        why,
+        counts
+    )
+    .execute(&mut *connection)
+    .await?;
+    failures(connection, event, run).await
+}
+
+pub(crate) async fn failures(
+    connection: &mut PgConnection,
+    event: &EventId,
+    run: &str,
+) -> Result<u32, Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    let run = &*run;
+    let failed = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "failed!" FROM attempts WHERE event = $1 AND run = $2 AND counts"#,
+        event,
+        run
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count(failed))
+}
+
+/// How many attempts were begun since one last ended, this one included.
+pub(crate) async fn unfinished(connection: &mut PgConnection, event: &EventId) -> Result<u32, Trouble> {
+    let event = event.as_str();
+    let begun = sqlx::query_scalar!("SELECT begun FROM events WHERE id = $1", event)
+        .fetch_optional(connection)
+        .await?;
+    Ok(count(begun.unwrap_or(0)))
+}
+
+/// An attempt ended because what it needs is in other hands: it is none that died.
+pub(crate) async fn waited(connection: &mut PgConnection, event: &EventId) -> Result<(), Trouble> {
+    let event = event.as_str();
+    sqlx::query!("UPDATE events SET begun = greatest(0, begun - 1) WHERE id = $1", event)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Reopens a run that was given up; false when it was not, or when someone else has reopened it since.
+pub(crate) async fn resume(
+    connection: &mut PgConnection,
+    event: &EventId,
+    run: &str,
+    now: Timestamp,
+) -> Result<bool, Trouble> {
+    let id = event.as_str();
+    // Whoever asks at the same time waits here, and then finds it reopened.
+    sqlx::query!("SELECT id FROM events WHERE id = $1 FOR UPDATE", id)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if !given_up(connection, event, run).await? {
+        return Ok(false);
+    }
+    reopen(connection, event, run, now).await?;
+    Ok(true)
+}
+
+/// Was this run given up, and not reopened since?
+async fn given_up(connection: &mut PgConnection, event: &EventId, run: &str) -> Result<bool, Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    let run = &*run;
+    let last = sqlx::query!(
+        r#"SELECT outcome, counts FROM attempts WHERE event = $1 AND run = $2
+           ORDER BY number DESC LIMIT 1"#,
+        event,
+        run
+    )
+    .fetch_optional(connection)
+    .await?;
+    match last {
+        Some(last) => Ok(outcome(&last.outcome)? == Outcome::Dead && last.counts),
+        None => Ok(false),
+    }
+}
+
+/// When a run of the event first failed, of the failures that count.
+pub(crate) async fn first_failed_at(
+    connection: &mut PgConnection,
+    event: &EventId,
+    run: &str,
+) -> Result<Option<Timestamp>, Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    let run = &*run;
+    let first = sqlx::query_scalar!(
+        r#"SELECT min(at) AS at FROM attempts WHERE event = $1 AND run = $2 AND counts"#,
+        event,
+        run
+    )
+    .fetch_one(connection)
+    .await?;
+    first.map(instant).transpose()
+}
+
+/// A person wants it tried again: what failed before no longer counts, and what was given up is to be done.
+pub(crate) async fn reopen(
+    connection: &mut PgConnection,
+    event: &EventId,
+    run: &str,
+    now: Timestamp,
+) -> Result<u32, Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    let run = &*run;
+    let steps = ledger::reopen_steps(connection, event, run, micros(now)).await?;
+    let forgiven = sqlx::query!(
+        "UPDATE attempts SET counts = FALSE WHERE event = $1 AND run = $2 AND counts",
+        event,
+        run
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if steps > 0 || forgiven > 0 {
+        sqlx::query!(
+            "UPDATE events SET outcome = 'open', why = NULL, begun = 0,
+               failures = (SELECT count(*) FROM attempts WHERE event = $1 AND counts)
+             WHERE id = $1",
+            event
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(u32::try_from(steps).unwrap_or(u32::MAX))
+}
+
+/// Of all runs, oldest first.
+pub(crate) async fn all(connection: &mut PgConnection, event: &EventId) -> Result<Vec<Attempt>, Trouble> {
+    let event = event.as_str();
+    sqlx::query!(
+        "SELECT run, number, worker, at, outcome, why FROM attempts WHERE event = $1 ORDER BY at, run, number",
+        event
+    )
+    .fetch_all(connection)
+    .await?
+    .into_iter()
+    .map(|row| {
+        Ok(Attempt {
+            run: row.run,
+            number: count(row.number),
+            worker: row.worker,
+            at: instant(row.at)?,
+            outcome: outcome(&row.outcome)?,
+            why: row.why,
+        })
+    })
+    .collect()
+}
+
+pub(crate) fn outcome(text: &str) -> Result<Outcome, Trouble> {
+    Outcome::from_text(text).ok_or_else(|| Trouble::Corrupt(format!("{text:?} is no outcome")))
+}

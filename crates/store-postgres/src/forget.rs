@@ -1,0 +1,70 @@
+//! Retention: what is older than a cutoff goes, a little at a time. What a worker is at just now is passed over, so that
+//! neither waits for the other; several workers may sweep at once.
+
+use jiff::Timestamp;
+use sqlx::postgres::PgConnection;
+
+use crate::error::Trouble;
+use crate::text::micros;
+
+/// An event that is being worked on, or was of late, keeps its ledger however old it is: a replay or a dead letter that
+/// is sent back must find what is done. Forgets at most `batch` events with all that belongs to them; when no more are
+/// left, as many remembered values, applied changes, turns and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
+pub(crate) async fn before(
+    connection: &mut PgConnection,
+    cutoff: Timestamp,
+    batch: u32,
+) -> Result<u64, Trouble> {
+    let (cutoff, batch) = (micros(cutoff), i64::from(batch));
+    let events = sqlx::query!(
+        "DELETE FROM events WHERE row IN
+           (SELECT row FROM events WHERE received_at < $1 AND outcome NOT IN ('open', 'retrying')
+              AND NOT EXISTS (SELECT 1 FROM attempts WHERE event = events.id AND at >= $1)
+            ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if events > 0 {
+        return Ok(events);
+    }
+    let values = sqlx::query!(
+        "DELETE FROM last_values WHERE (rule, scope) IN
+           (SELECT rule, scope FROM last_values WHERE used_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    let applied = sqlx::query!(
+        "DELETE FROM applied WHERE scope IN (SELECT scope FROM applied WHERE marked_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    let turns = sqlx::query!(
+        "DELETE FROM turns WHERE scope IN (SELECT scope FROM turns WHERE lease_until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    // The last one used stays, however long nothing has happened: it is the one that decides next.
+    let rulebooks = sqlx::query!(
+        "DELETE FROM rulebooks WHERE version IN
+           (SELECT version FROM rulebooks WHERE used_at < $1 AND used_at < (SELECT max(used_at) FROM rulebooks)
+            LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    Ok(values + applied + turns + rulebooks)
+}

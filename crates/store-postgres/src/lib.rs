@@ -1,0 +1,249 @@
+//! The event log in Postgres: all its SQL, every statement checked against the schema when it is compiled
+//! (`.sqlx`, kept by `cargo xtask prepare`). It must never decide anything, read a clock, or let a name of Postgres out.
+//! Start reading at `migrations/`, then [`PostgresStore`].
+//!
+//! Any number of workers share it. Each method is one short transaction (READ COMMITTED; what looks at several rows
+//! before it writes holds a lock on one of them); one that Postgres ends because of another is begun anew.
+
+mod arrivals;
+mod attempts;
+mod decisions;
+mod error;
+mod forget;
+mod ledger;
+mod listing;
+mod open;
+mod record;
+mod rulebooks;
+mod text;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::journal::{
+    Access, Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Seen, StepEnd, StepRecord,
+    StoreError, Turn, Verdicts,
+};
+use domain::names::EventId;
+use domain::plan::{Decision, StepKey};
+use jiff::Timestamp;
+use sqlx::postgres::PgPool;
+
+use self::error::Trouble;
+
+/// An event log in a Postgres database. Clones share it.
+///
+/// Every method fails with [`StoreError::Unavailable`] when trying again may help; the other errors don't pass by
+/// waiting.
+#[derive(Debug, Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    writes: bool,
+    name: Arc<str>,
+}
+
+/// How often a transaction is begun that Postgres ends because of another one.
+const TRIES: u32 = 5;
+/// Longest wait for one method: a server that takes no packets any more gives no sign by itself.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs what is given, once more where Postgres asks for that, in no more than [`PATIENCE`].
+macro_rules! patiently {
+    ($store:expr, $work:expr) => {{
+        let result = async {
+            let mut tries = 1;
+            loop {
+                let result: Result<_, Trouble> = $work.await;
+                match result {
+                    Err(trouble) if tries < TRIES && trouble.is_of_another_transaction() => tries += 1,
+                    other => return other,
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, result).await {
+            Ok(result) => result.map_err(|trouble| trouble.of(&$store.name)),
+            Err(_) => Err(error::no_answer(&$store.name, PATIENCE)),
+        }
+    }};
+}
+
+/// Runs what is given in one transaction.
+macro_rules! write {
+    ($store:expr, |$transaction:ident| $work:expr) => {
+        patiently!($store, async {
+            $store.writing()?;
+            let mut transaction = $store.pool.begin().await?;
+            let $transaction = &mut *transaction;
+            let value = $work.await?;
+            transaction.commit().await?;
+            Ok(value)
+        })
+    };
+}
+
+/// Runs what is given, one statement that writes.
+macro_rules! write_one {
+    ($store:expr, |$connection:ident| $work:expr) => {
+        patiently!($store, async {
+            $store.writing()?;
+            let mut connection = $store.pool.acquire().await?;
+            let $connection = &mut *connection;
+            $work.await
+        })
+    };
+}
+
+/// Runs what is given on a connection, only reading.
+macro_rules! read {
+    ($store:expr, |$connection:ident| $work:expr) => {
+        patiently!($store, async {
+            let mut connection = $store.pool.acquire().await?;
+            let $connection = &mut *connection;
+            $work.await
+        })
+    };
+}
+
+impl PostgresStore {
+    /// Opens `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with the parameters that libpq knows (`?sslmode=require`,
+    /// `?host=/socket/directory`). A worker makes and updates the schema; several may do so at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] with a sentence when the URL can't be read, when the user or its password is refused, when
+    /// there is no such database, no log in it, or one of a newer version; [`StoreError::Unavailable`] when the server is
+    /// away.
+    pub async fn open(url: &str, access: &Access, lock_timeout: Duration) -> Result<Self, StoreError> {
+        open::open(url, access, lock_timeout).await
+    }
+
+    fn writing(&self) -> Result<(), Trouble> {
+        if self.writes {
+            return Ok(());
+        }
+        Err(Trouble::Bug(format!("the event log {} was opened for reading only", self.name)))
+    }
+
+    /// Waits for what is under way and closes the log; later calls fail.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        read!(self, |connection| open::ping(connection))
+    }
+
+    pub async fn remember(&self, arrival: &Arrival, run: &str) -> Result<Seen, StoreError> {
+        write_one!(self, |connection| arrivals::remember(connection, arrival, run))
+    }
+
+    pub async fn record_quiet(&self, batch: &[Quiet]) -> Result<Vec<Seen>, StoreError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        write!(self, |transaction| arrivals::record_quiet(transaction, batch))
+    }
+
+    pub async fn decision(&self, event: &EventId, run: &str) -> Result<Option<Decision>, StoreError> {
+        read!(self, |connection| decisions::get(connection, event, run))
+    }
+
+    pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Option<Decision>, StoreError> {
+        write!(self, |transaction| decisions::record(transaction, verdicts))
+    }
+
+    pub async fn replace_decision(
+        &self,
+        decided_at: Timestamp,
+        verdicts: Verdicts<'_>,
+    ) -> Result<Option<Decision>, StoreError> {
+        write!(self, |transaction| decisions::replace(transaction, decided_at, verdicts))
+    }
+
+    pub async fn last_value(&self, rule: &str, scope: &str) -> Result<Option<String>, StoreError> {
+        read!(self, |connection| decisions::last_value(connection, rule, scope))
+    }
+
+    pub async fn claim(
+        &self,
+        step: &StepKey,
+        turn: Option<&Turn>,
+        worker: &str,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Claim, StoreError> {
+        let asked = ledger::Asked { step, turn, worker, now, lease };
+        write!(self, |transaction| ledger::claim(transaction, asked))
+    }
+
+    pub async fn settle(
+        &self,
+        step: &StepKey,
+        turn: Option<&Turn>,
+        end: &StepEnd,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        write!(self, |transaction| ledger::settle(transaction, step, turn, end, now))
+    }
+
+    pub async fn attempted(
+        &self,
+        event: &EventId,
+        run: &str,
+        worker: &str,
+        outcome: Outcome,
+        why: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u32, StoreError> {
+        let attempted = attempts::Attempted { event, run, worker, outcome, why, now };
+        write!(self, |transaction| attempts::record(transaction, attempted))
+    }
+
+    pub async fn failures(&self, event: &EventId, run: &str) -> Result<u32, StoreError> {
+        read!(self, |connection| attempts::failures(connection, event, run))
+    }
+
+    pub async fn unfinished(&self, event: &EventId) -> Result<u32, StoreError> {
+        read!(self, |connection| attempts::unfinished(connection, event))
+    }
+
+    pub async fn waited(&self, event: &EventId) -> Result<(), StoreError> {
+        write_one!(self, |connection| attempts::waited(connection, event))
+    }
+
+    pub async fn first_failed_at(&self, event: &EventId, run: &str) -> Result<Option<Timestamp>, StoreError> {
+        read!(self, |connection| attempts::first_failed_at(connection, event, run))
+    }
+
+    pub async fn reopen(&self, event: &EventId, run: &str, now: Timestamp) -> Result<u32, StoreError> {
+        write!(self, |transaction| attempts::reopen(transaction, event, run, now))
+    }
+
+    pub async fn resume(&self, event: &EventId, run: &str, now: Timestamp) -> Result<bool, StoreError> {
+        write!(self, |transaction| attempts::resume(transaction, event, run, now))
+    }
+
+    pub async fn rulebook_seen(&self, version: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {
+        write_one!(self, |connection| rulebooks::seen(connection, version, text, now))
+    }
+
+    pub async fn rulebook(&self, version: &str) -> Result<Option<String>, StoreError> {
+        read!(self, |connection| rulebooks::get(connection, version))
+    }
+
+    pub async fn steps_of(&self, event: &EventId, run: &str) -> Result<Vec<StepRecord>, StoreError> {
+        read!(self, |connection| ledger::steps(connection, event, Some(run)))
+    }
+
+    pub async fn events(&self, filter: &Filter, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        read!(self, |connection| listing::events(connection, filter, limit))
+    }
+
+    pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
+        read!(self, |connection| record::event(connection, id_or_prefix))
+    }
+
+    pub async fn forget_before(&self, cutoff: Timestamp, batch: u32) -> Result<u64, StoreError> {
+        write!(self, |transaction| forget::before(transaction, cutoff, batch))
+    }
+}

@@ -1,0 +1,109 @@
+//! Turns: what steps of several events change, they change one at a time, and a schedule never backwards in event time.
+
+use domain::journal::{Claim, Ending, StepState, Turn};
+use domain::names::EventId;
+use domain::plan::StepKey;
+use jiff::Timestamp;
+use sqlx::postgres::PgConnection;
+
+use crate::error::Trouble;
+use crate::text::{instant, key, micros, text};
+
+/// Takes the turn for a step; the reason if it can't have it, and then nothing is taken.
+pub(crate) async fn take(
+    connection: &mut PgConnection,
+    turn: &Turn,
+    step: &StepKey,
+    now: Timestamp,
+    until: i64,
+) -> Result<Option<Claim>, Trouble> {
+    let (scope, step_key, now) = (key(&turn.scope), text(step.as_str()), micros(now));
+    let (scope, step_key) = (&*scope, &*step_key);
+    let taken = sqlx::query!(
+        "INSERT INTO turns (scope, step, lease_until) VALUES ($1, $2, $4)
+         ON CONFLICT (scope) DO UPDATE SET step = excluded.step, lease_until = excluded.lease_until
+         WHERE turns.step = excluded.step OR turns.lease_until <= $3",
+        scope,
+        step_key,
+        now,
+        until
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if taken == 0 {
+        let until = sqlx::query_scalar!("SELECT lease_until FROM turns WHERE scope = $1", scope)
+            .fetch_optional(connection)
+            .await?;
+        return Ok(Some(Claim::Busy { until: instant(until.unwrap_or(now))? }));
+    }
+    // Asked only now: who had the turn before has written down what it changed.
+    let Some(event) = newer(connection, turn, step).await? else { return Ok(None) };
+    release(connection, scope, step_key).await?;
+    Ok(Some(Claim::Newer { event }))
+}
+
+/// Writes down what the step changed, and passes the turn on unless the effect may still come.
+pub(crate) async fn end(
+    connection: &mut PgConnection,
+    turn: &Turn,
+    step: &StepKey,
+    ending: &Ending<'_>,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    if ending.state == StepState::Done {
+        mark_applied(connection, turn, step, now).await?;
+    }
+    if ending.keeps_turn {
+        return Ok(());
+    }
+    release(connection, &key(&turn.scope), &text(step.as_str())).await
+}
+
+async fn release(connection: &mut PgConnection, scope: &str, step: &str) -> Result<(), Trouble> {
+    sqlx::query!("DELETE FROM turns WHERE scope = $1 AND step = $2", scope, step).execute(connection).await?;
+    Ok(())
+}
+
+/// The newer event, if any, whose change of the same schedule was applied: of a later time, or of the same time and a
+/// greater id.
+async fn newer(
+    connection: &mut PgConnection,
+    turn: &Turn,
+    step: &StepKey,
+) -> Result<Option<EventId>, Trouble> {
+    let Some(schedule) = turn.schedule.as_deref().map(key) else { return Ok(None) };
+    let (schedule, at, own) = (&*schedule, micros(turn.occurred_at), step.event());
+    let newer = sqlx::query_scalar!(
+        "SELECT event FROM applied WHERE scope = $1 AND (at, event) > ($2, $3)",
+        schedule,
+        at,
+        own
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(newer.map(EventId::from_text))
+}
+
+/// Of two changes, the newer stays noted.
+async fn mark_applied(
+    connection: &mut PgConnection,
+    turn: &Turn,
+    step: &StepKey,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let Some(schedule) = turn.schedule.as_deref().map(key) else { return Ok(()) };
+    let (schedule, at, own, now) = (&*schedule, micros(turn.occurred_at), step.event(), micros(now));
+    sqlx::query!(
+        "INSERT INTO applied (scope, at, event, marked_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (scope) DO UPDATE SET at = excluded.at, event = excluded.event, marked_at = excluded.marked_at
+         WHERE (excluded.at, excluded.event) > (applied.at, applied.event)",
+        schedule,
+        at,
+        own,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
