@@ -1,6 +1,7 @@
 use std::path::Path;
 
 /// The functions that the fuzzer runs; `cargo xtask fuzz` builds the same file.
+#[expect(unreachable_pub, reason = "it is a library of its own there")]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
