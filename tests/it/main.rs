@@ -13,6 +13,10 @@ mod ingest_http;
 mod ingest_spool;
 /// Several workers share a queue and an event log in Postgres.
 mod many_workers;
+/// What each NATS user may do, over TLS, with the configuration that ships.
+mod nats_users;
+/// Repeating and mending.
+mod operating;
 /// The operator's tool against a running Gluehook.
 mod operator;
 /// The rules that ship, from signed webhook to hotglue and Slack.

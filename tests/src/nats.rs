@@ -26,6 +26,7 @@ pub struct NatsServer {
     port: u16,
     config: PathBuf,
     process: Option<Child>,
+    env: Vec<(String, String)>,
     // Removed after the process is gone.
     home: TempDir,
 }
@@ -38,27 +39,42 @@ impl NatsServer {
 
     /// Starts a server with `JetStream` and more lines in its configuration file.
     pub async fn start_with(more: &str) -> Self {
-        Self::start_in(|home| format!("jetstream {{ store_dir: {:?} }}\n{more}\n", home.join("store"))).await
+        Self::start_with_env(more, Vec::new()).await
+    }
+
+    /// As [`NatsServer::start_with`]; `env` holds what the configuration calls `$NAME`.
+    pub async fn start_with_env(more: &str, env: Vec<(String, String)>) -> Self {
+        let config = |home: &Path| format!("jetstream {{ store_dir: {:?} }}\n{more}\n", home.join("store"));
+        Self::start_in(config, env).await
+    }
+
+    /// Changes what [`NatsServer::start_with`] was told, while it runs.
+    pub async fn reconfigure(&self, change: impl FnOnce(&str) -> String) {
+        let config = fs::read_to_string(&self.config).expect("it was written");
+        fs::write(&self.config, change(&config)).expect("the configuration is written");
+        let pid = self.process.as_ref().and_then(Child::id).expect("it runs").to_string();
+        let told = Command::new("kill").args(["-HUP", &pid]).status().await.expect("kill runs");
+        assert!(told.success(), "the server could not be told");
     }
 
     /// Starts a server with `JetStream` that has every message on its disk before it acknowledges it.
     pub async fn start_syncing() -> Self {
-        Self::start_in(|home| {
+        let config = |home: &Path| {
             format!("jetstream {{ store_dir: {:?}, sync_interval: always }}\n", home.join("store"))
-        })
-        .await
+        };
+        Self::start_in(config, Vec::new()).await
     }
 
     /// Starts a server that has only core NATS.
     pub async fn start_without_jetstream() -> Self {
-        Self::start_in(|_| String::new()).await
+        Self::start_in(|_| String::new(), Vec::new()).await
     }
 
-    async fn start_in(config: impl FnOnce(&Path) -> String) -> Self {
+    async fn start_in(config: impl FnOnce(&Path) -> String, env: Vec<(String, String)>) -> Self {
         let home = tempfile::Builder::new().prefix("gluehook-nats-").tempdir().expect("a directory is made");
         let path = home.path().join("nats.conf");
         fs::write(&path, config(home.path())).expect("the configuration is written");
-        let mut server = Self { url: String::new(), port: 0, config: path, process: None, home };
+        let mut server = Self { url: String::new(), port: 0, config: path, process: None, env, home };
         server.start_again().await;
         server
     }
@@ -124,6 +140,7 @@ impl NatsServer {
             .arg(&self.config)
             .arg("--ports_file_dir")
             .arg(self.home.path())
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use async_nats::ServerAddr;
+use async_nats::{ConnectOptions, ServerAddr};
 
 use crate::wire;
 
@@ -30,14 +30,137 @@ pub struct Args {
     /// Credentials file (.creds) with the JWT and the seed of the NATS user
     #[arg(long, global = true, env = "GLUEHOOK_NATS_CREDS", value_name = "FILE")]
     pub nats_creds: Option<PathBuf>,
+
+    /// File with the nkey seed (SU…) of the NATS user
+    #[arg(
+        long,
+        global = true,
+        env = "GLUEHOOK_NATS_NKEY",
+        value_name = "FILE",
+        conflicts_with = "nats_creds"
+    )]
+    pub nats_nkey: Option<PathBuf>,
+
+    /// Certificates (PEM) of the authorities that the NATS server's certificate is trusted by; TLS is then a must
+    #[arg(long, global = true, env = "GLUEHOOK_NATS_CA", value_name = "FILE")]
+    pub nats_ca: Option<PathBuf>,
+
+    /// Our own certificate (PEM), for a NATS server that asks for one
+    #[arg(long, global = true, env = "GLUEHOOK_NATS_CERT", value_name = "FILE")]
+    pub nats_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of the certificate
+    #[arg(long, global = true, env = "GLUEHOOK_NATS_KEY", value_name = "FILE")]
+    pub nats_key: Option<PathBuf>,
+
+    /// Prefix of the subjects that answers come to: the NATS user may subscribe below it [default: `_INBOX_ingest`,
+    /// `_INBOX_worker` or `_INBOX_gluehook`, by the program]
+    #[arg(long, global = true, env = "GLUEHOOK_NATS_INBOX_PREFIX", value_name = "PREFIX", value_parser = inbox_prefix)]
+    pub nats_inbox_prefix: Option<String>,
+}
+
+/// Tokens of a subject without wildcards.
+fn inbox_prefix(text: &str) -> Result<String, String> {
+    let fits = |token: &str| {
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte))
+    };
+    if text.split('.').all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("write a subject without wildcards, such as _INBOX_developer".to_owned())
+    }
+}
+
+/// Where answers come to when nobody says: no two programs share it, so that a user who may read the answers of one does
+/// not read those of another.
+fn default_inbox_prefix(client_name: &str) -> &'static str {
+    match client_name {
+        "gluehook-ingest" => "_INBOX_ingest",
+        "gluehook-worker" => "_INBOX_worker",
+        name if name.starts_with("gluehook") => "_INBOX_gluehook",
+        _ => "_INBOX",
+    }
 }
 
 impl Args {
     /// Flags that name only the server.
     #[must_use]
     pub fn for_url(url: impl Into<String>) -> Self {
-        Self { nats_url: NatsUrl(url.into()), nats_creds: None }
+        Self {
+            nats_url: NatsUrl(url.into()),
+            nats_creds: None,
+            nats_nkey: None,
+            nats_ca: None,
+            nats_cert: None,
+            nats_key: None,
+            nats_inbox_prefix: None,
+        }
     }
+
+    /// The flags that name files, for handing them on to a child process.
+    #[must_use]
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
+        let files = [
+            ("--nats-creds", &self.nats_creds),
+            ("--nats-nkey", &self.nats_nkey),
+            ("--nats-ca", &self.nats_ca),
+            ("--nats-cert", &self.nats_cert),
+            ("--nats-key", &self.nats_key),
+        ];
+        files.into_iter().filter_map(|(flag, file)| Some((flag, file.as_deref()?))).collect()
+    }
+
+    pub(crate) fn inbox_prefix(&self, client_name: &str) -> String {
+        let given = self.nats_inbox_prefix.clone();
+        given.unwrap_or_else(|| default_inbox_prefix(client_name).to_owned())
+    }
+
+    /// Applies what says who we are, and whom we trust.
+    ///
+    /// # Errors
+    /// A sentence that names the flag of what can't be used.
+    pub(crate) async fn identify(&self, mut options: ConnectOptions) -> Result<ConnectOptions, String> {
+        if let Some(path) = &self.nats_creds {
+            options = options.credentials_file(path).await.map_err(|error| {
+                format!("the credentials file {} (--nats-creds) can't be used: {error}", path.display())
+            })?;
+        }
+        if let Some(path) = &self.nats_nkey {
+            options =
+                options.nkey(seed(&read(path, "--nats-nkey", "the nkey seed file")?).ok_or_else(|| {
+                    format!(
+                        "{} (--nats-nkey) holds no seed of a NATS user: it is a line that begins with SU",
+                        path.display()
+                    )
+                })?);
+        }
+        if let Some(path) = &self.nats_ca {
+            read(path, "--nats-ca", "the certificates")?;
+            options = options.add_root_certificates(path.clone()).require_tls(true);
+        }
+        match (&self.nats_cert, &self.nats_key) {
+            (Some(cert), Some(key)) => {
+                read(cert, "--nats-cert", "the certificate")?;
+                read(key, "--nats-key", "the private key")?;
+                options = options.add_client_certificate(cert.clone(), key.clone());
+            }
+            (None, None) => {}
+            _ => return Err("--nats-cert and --nats-key go together: give both or none".to_owned()),
+        }
+        Ok(options)
+    }
+}
+
+/// The text of a file; never part of an error.
+fn read(path: &Path, flag: &str, what: &str) -> Result<String, String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| format!("{what} {} ({flag}) can't be read: {error}", path.display()))
+}
+
+/// The line with the seed of a user. Tools write it alone, or between lines of dashes.
+fn seed(text: &str) -> Option<String> {
+    let line = text.lines().map(str::trim).find(|line| line.starts_with("SU"))?;
+    line.bytes().all(|byte| byte.is_ascii_alphanumeric()).then(|| line.to_owned())
 }
 
 /// Addresses of NATS servers. Shown without user and password.
@@ -141,6 +264,45 @@ mod tests {
             let error = NatsUrl(bad.to_owned()).servers().unwrap_err();
             assert!(error.contains("--nats-url") && !error.contains("s3cret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_seed_is_found_wherever_tools_put_it_and_nothing_else_is_taken_for_one() {
+        let file = "-----BEGIN USER NKEY SEED-----\nSUAB12\n------END USER NKEY SEED------\n";
+        assert_eq!(seed(file).as_deref(), Some("SUAB12"));
+        assert_eq!(seed("SUAB12\n").as_deref(), Some("SUAB12"));
+        for none in ["", "UAB12", "SU!", "SAAB12"] {
+            assert_eq!(seed(none), None, "{none}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_used_is_named_with_its_flag() {
+        let identify = |change: fn(&mut Args)| {
+            let mut args = Args::for_url("nats://a");
+            change(&mut args);
+            async move { args.identify(ConnectOptions::new()).await.map(drop).unwrap_err() }
+        };
+        let missing = identify(|args| args.nats_nkey = Some("no/such.nk".into())).await;
+        assert!(missing.contains("no/such.nk (--nats-nkey)"), "{missing}");
+        let missing = identify(|args| args.nats_ca = Some("no/such.pem".into())).await;
+        assert!(missing.contains("no/such.pem (--nats-ca)"), "{missing}");
+        let half = identify(|args| args.nats_cert = Some("a.pem".into())).await;
+        assert!(half.contains("--nats-key"), "{half}");
+    }
+
+    #[test]
+    fn no_two_programs_read_each_others_answers() {
+        let args = Args::for_url("nats://a");
+        let prefixes: std::collections::BTreeSet<_> = ["gluehook-ingest", "gluehook-worker", "gluehook"]
+            .iter()
+            .map(|name| args.inbox_prefix(name))
+            .collect();
+        assert_eq!(prefixes.len(), 3);
+        for wrong in ["", "a.", "a.*", ">", "a b"] {
+            assert!(inbox_prefix(wrong).is_err(), "{wrong}");
+        }
+        assert!(inbox_prefix("_INBOX_developer").is_ok());
     }
 
     #[test]

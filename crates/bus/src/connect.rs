@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::args::{Args, NatsUrl};
+use crate::denied::{Denials, Denied};
 use crate::publisher::{PUBLISH_TIMEOUT, Publisher};
 
 /// A dead link is found after about three of these.
@@ -30,8 +31,12 @@ pub struct Bus {
     pub(crate) client: Client,
     pub(crate) jetstream: jetstream::Context,
     known: Arc<Known>,
+    /// What the subjects of answers begin with.
+    inbox: Arc<str>,
     /// As in `--nats-url`, without passwords.
     url: Arc<str>,
+    /// How the connection is made.
+    args: Arc<Args>,
 }
 
 /// What the events of the connection told.
@@ -39,6 +44,7 @@ pub struct Bus {
 struct Known {
     connected: watch::Sender<bool>,
     trouble: Mutex<Option<String>>,
+    denials: Denials,
 }
 
 /// How the connection is.
@@ -58,6 +64,15 @@ pub enum ConnectError {
     /// The address, the credentials or the server will not do: someone must change something.
     #[error("{0}")]
     Unfit(String),
+}
+
+/// Why there is no answer of the NATS API.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    #[error("{0}")]
+    Denied(Denied),
+    #[error(transparent)]
+    Failed(#[from] RequestError),
 }
 
 impl Bus {
@@ -85,10 +100,16 @@ impl Bus {
 
     async fn open(args: &Args, client_name: &str, lazily: bool) -> Result<Self, ConnectError> {
         let servers = args.nats_url.servers().map_err(ConnectError::Unfit)?;
-        let known = Arc::new(Known { connected: watch::Sender::new(false), trouble: Mutex::new(None) });
+        let known = Arc::new(Known {
+            connected: watch::Sender::new(false),
+            trouble: Mutex::new(None),
+            denials: Denials::default(),
+        });
+        let inbox = args.inbox_prefix(client_name);
         let told = Arc::clone(&known);
         let mut options = ConnectOptions::new()
             .name(client_name)
+            .custom_inbox_prefix(&inbox)
             .ping_interval(PING_INTERVAL)
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(Some(REQUEST_TIMEOUT))
@@ -106,18 +127,21 @@ impl Bus {
             Some((token, None)) => options.token(token),
             None => options,
         };
-        if let Some(path) = &args.nats_creds {
-            options = options.credentials_file(path).await.map_err(|error| {
-                ConnectError::Unfit(format!(
-                    "the credentials file {} (--nats-creds) can't be used: {error}",
-                    path.display()
-                ))
-            })?;
-        }
+        let options = args.identify(options).await.map_err(ConnectError::Unfit)?;
         let url = args.nats_url.to_string();
-        let client = options.connect(servers).await.map_err(|error| refused(error.kind(), &url))?;
+        let client = options
+            .connect(servers)
+            .await
+            .map_err(|error| refused(error.kind(), &error.to_string(), &url))?;
         let jetstream = ContextBuilder::new().timeout(PUBLISH_TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, known, url: url.into() })
+        Ok(Self {
+            client,
+            jetstream,
+            known,
+            inbox: inbox.into(),
+            url: url.into(),
+            args: Arc::new(args.clone()),
+        })
     }
 
     /// Will the server do? Only asked when there is a connection.
@@ -151,6 +175,15 @@ impl Bus {
     #[must_use]
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.known.connected.subscribe()
+    }
+
+    /// Why there is no connection, where the server is there and does not let us in: a connection that mends itself does not
+    /// tell. None when nobody answers, or when all is well by now.
+    pub async fn locked_out(&self) -> Option<String> {
+        match Self::open(&self.args, "gluehook-look", false).await {
+            Err(ConnectError::Unfit(why)) => Some(why),
+            Err(ConnectError::Unreachable(_)) | Ok(_) => None,
+        }
     }
 
     /// Where NATS is, without passwords.
@@ -202,13 +235,38 @@ impl Bus {
     }
 
     /// Asks the NATS API for something that needs no further words.
-    pub(crate) async fn ask<T: DeserializeOwned>(
-        &self,
-        subject: String,
-    ) -> Result<Response<T>, RequestError> {
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, subject: String) -> Result<Response<T>, AskError> {
         #[derive(Serialize)]
         struct Nothing {}
-        self.jetstream.request(subject, &Nothing {}).await
+        self.ask_for(subject, &Nothing {}).await
+    }
+
+    /// Asks the NATS API. `subject` is what follows `$JS.API.`.
+    pub(crate) async fn ask_for<T: DeserializeOwned, W: Serialize + ?Sized>(
+        &self,
+        subject: String,
+        words: &W,
+    ) -> Result<Response<T>, AskError> {
+        let whole = format!("$JS.API.{subject}");
+        match self.unless_denied(&whole, self.jetstream.request(subject, words)).await {
+            Ok(answer) => Ok(answer?),
+            Err(denied) => Err(AskError::Denied(denied)),
+        }
+    }
+
+    /// Waits for an answer, or until the server complains that we may not publish to a subject that begins with `subject`:
+    /// then no answer will ever come.
+    pub(crate) async fn unless_denied<T>(
+        &self,
+        subject: &str,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Denied> {
+        let listening = self.known.denials.listen();
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            denied = listening.denied(subject, &self.inbox) => Err(denied),
+        }
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -222,8 +280,8 @@ impl Bus {
     /// The sentence for an answer that never came: a denied request looks exactly like that.
     pub(crate) fn unanswered(&self, what: &str) -> String {
         match self.trouble() {
-            Some(trouble) => format!("{what}; the server said: {trouble}"),
-            None => what.to_owned(),
+            Some(trouble) if !what.contains(&trouble) => format!("{what}; the server said: {trouble}"),
+            _ => what.to_owned(),
         }
     }
 
@@ -243,6 +301,7 @@ impl Known {
         match event {
             Event::Connected => {
                 say(None);
+                self.denials.forget();
                 self.connected.send_replace(true);
             }
             Event::Disconnected | Event::Closed => {
@@ -251,7 +310,7 @@ impl Known {
             Event::LameDuckMode => say(Some("the server is shutting down".to_owned())),
             Event::ServerError(ServerError::Other(text)) => {
                 tracing::warn!(error = %text, "NATS complained");
-                say(Some(text));
+                say(Some(self.denials.take(&text).map_or(text, |denied| denied.to_string())));
             }
             Event::ServerError(error) => say(Some(error.to_string())),
             Event::SlowConsumer(_) => say(Some("messages came faster than they were taken".to_owned())),
@@ -277,16 +336,26 @@ fn nobody(url: &str) -> String {
     format!("no NATS server answers at {url}: start one with `gluehook up`, or set --nats-url")
 }
 
-fn refused(kind: ConnectErrorKind, url: &str) -> ConnectError {
+/// Is it about TLS? The client calls a certificate that it does not trust trouble with the line.
+fn is_about_tls(error: &str) -> bool {
+    let error = error.to_lowercase();
+    ["certificate", "tls", "handshake"].iter().any(|word| error.contains(word))
+}
+
+fn refused(kind: ConnectErrorKind, error: &str, url: &str) -> ConnectError {
+    let no_tls = || {
+        ConnectError::Unfit(format!(
+            "no TLS connection to the NATS server at {url} ({error}): name the authority of its certificate with --nats-ca, our own certificate with --nats-cert where it asks for one, and begin the URL with tls:// only if it speaks TLS"
+        ))
+    };
     match kind {
         ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
             ConnectError::Unfit(format!(
-                "the NATS server at {url} refuses us: set --nats-creds, or user and password in --nats-url"
+                "the NATS server at {url} refuses us: set --nats-nkey or --nats-creds, or user and password in --nats-url"
             ))
         }
-        ConnectErrorKind::Tls => ConnectError::Unfit(format!(
-            "no TLS connection to the NATS server at {url}: check its certificate, and that the URL begins with tls:// only if it speaks TLS"
-        )),
+        ConnectErrorKind::Tls => no_tls(),
+        ConnectErrorKind::Io if is_about_tls(error) => no_tls(),
         ConnectErrorKind::ServerParse => {
             ConnectError::Unfit(format!("{url} is no address of a NATS server: write it as nats://host:4222"))
         }

@@ -206,9 +206,12 @@ impl Delivery {
 
     async fn ask(&self, word: Bytes) -> Result<(), SettleError> {
         let reply = self.reply()?;
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.bus.client.request(reply, word)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
+        let to = reply.to_string();
+        let answer = self.bus.unless_denied(&to, self.bus.client.request(reply, word));
+        match tokio::time::timeout(REQUEST_TIMEOUT, answer).await {
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Err(denied)) => Err(SettleError { why: format!("the server was not told: {denied}") }),
+            Ok(Ok(Err(error))) => {
                 Err(SettleError { why: self.bus.request_failed("the server did not confirm", &error) })
             }
             Err(_) => Err(SettleError { why: self.bus.unanswered("the server did not confirm in time") }),

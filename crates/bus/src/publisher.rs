@@ -119,7 +119,9 @@ impl Bus {
         if let Some(id) = message_id {
             message = message.message_id(id);
         }
-        let acknowledged = async { self.jetstream.send_publish(subject, message).await?.await };
+        let to = subject.clone();
+        let acknowledged =
+            self.unless_denied(&to, async { self.jetstream.send_publish(subject, message).await?.await });
         let lost = async {
             while connected.changed().await.is_ok() {
                 if !*connected.borrow_and_update() {
@@ -130,8 +132,9 @@ impl Bus {
         tokio::select! {
             biased;
             answer = tokio::time::timeout(PUBLISH_TIMEOUT, acknowledged) => match answer {
-                Ok(Ok(ack)) => Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate }),
-                Ok(Err(error)) => Err(self.publish_failed(stream, &error)),
+                Ok(Ok(Ok(ack))) => Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate }),
+                Ok(Ok(Err(error))) => Err(self.publish_failed(stream, &error)),
+                Ok(Err(denied)) => Err(unavailable(denied.to_string())),
                 Err(_) => Err(unavailable(self.unanswered(NO_ANSWER))),
             },
             () = lost => Err(unavailable(

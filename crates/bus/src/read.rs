@@ -64,6 +64,18 @@ impl Scan {
         start: Start,
         end: Option<u64>,
     ) -> Result<Self, ReadError> {
+        Self::begin_with(bus, stream, filter, start, end, false).await
+    }
+
+    /// As [`Scan::begin`], but the bodies may stay where they are.
+    pub(crate) async fn begin_with(
+        bus: &Bus,
+        stream: StreamName,
+        filter: &str,
+        start: Start,
+        end: Option<u64>,
+        headers_only: bool,
+    ) -> Result<Self, ReadError> {
         let state = state(bus, stream).await?;
         let last = end.unwrap_or(u64::MAX).min(state.last_sequence);
         let nothing = Self { consumer: None, ready: VecDeque::new(), last, total: 0, taken: 0 };
@@ -78,7 +90,12 @@ impl Scan {
         if state.messages == 0 {
             return Ok(nothing);
         }
+        // With a name of its own, so that permissions can tell readers from the consumers that workers share.
+        let inbox = bus.client.new_inbox();
+        let name = format!("reader-{}", inbox.rsplit('.').next().unwrap_or_default());
         let config = pull::Config {
+            name: Some(name),
+            headers_only,
             deliver_policy,
             ack_policy: AckPolicy::None,
             filter_subject: filter.to_owned(),
@@ -87,7 +104,10 @@ impl Scan {
             num_replicas: 1,
             ..Default::default()
         };
-        let made = bus.jetstream.create_consumer_on_stream(config, stream.name()).await;
+        let api = format!("$JS.API.CONSUMER.CREATE.{}", stream.name());
+        let made =
+            bus.unless_denied(&api, bus.jetstream.create_consumer_on_stream(config, stream.name())).await;
+        let made = made.map_err(|denied| failed(bus, stream, &denied))?;
         let reader = made.map_err(|error| {
             let gone = matches!(error.kind(), ConsumerErrorKind::JetStream(told) if told.error_code() == ErrorCode::STREAM_NOT_FOUND);
             if gone { ReadError(missing(stream.name())) } else { failed(bus, stream, &error) }
@@ -179,7 +199,9 @@ pub(crate) async fn newest(
 /// The message at a sequence; none where there is none (any more).
 pub(crate) async fn get(bus: &Bus, stream: StreamName, sequence: u64) -> Result<Option<Stored>, ReadError> {
     let handle = handle(bus, stream).await?;
-    match handle.get_raw_message(sequence).await {
+    let api = format!("$JS.API.STREAM.MSG.GET.{}", stream.name());
+    let got = bus.unless_denied(&api, handle.get_raw_message(sequence)).await;
+    match got.map_err(|denied| failed(bus, stream, &denied))? {
         Ok(StreamMessage { subject, sequence, headers, payload, time }) => Ok(Some(Stored {
             sequence,
             subject: subject.to_string(),
@@ -202,7 +224,10 @@ pub(crate) async fn delete(bus: &Bus, stream: StreamName, sequence: u64) -> Resu
     if get(bus, stream, sequence).await?.is_none() {
         return Ok(false);
     }
-    match handle(bus, stream).await?.delete_message(sequence).await {
+    let handle = handle(bus, stream).await?;
+    let api = format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name());
+    let deleted = bus.unless_denied(&api, handle.delete_message(sequence)).await;
+    match deleted.map_err(|denied| ReadError(denied.to_string()))? {
         Ok(deleted) => Ok(deleted),
         Err(error) => Err(failed(bus, stream, &error)),
     }

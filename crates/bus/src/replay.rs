@@ -7,11 +7,13 @@ use domain::names::{EventId, subject_token};
 use jiff::Timestamp;
 
 use crate::connect::Bus;
-use crate::delivery::{REPLAY_OF, REPLAY_RUN};
+use crate::delivery::{REPLAY_OF, REPLAY_RUN, RESUME};
 use crate::publisher::{PublishError, Published};
 use crate::read::{self, ReadError, Scan, Start, Stored};
 use crate::topology::StreamName;
 use crate::wire;
+
+pub mod runs;
 
 /// How far the clocks of ingest and nats-server may be apart: an event is stored after it was received, but by
 /// another clock.
@@ -151,10 +153,37 @@ pub async fn get(bus: &Bus, sequence: u64) -> Result<Option<Selected>, ReadError
 /// # Errors
 /// It may be published or not.
 pub async fn publish(bus: &Bus, run: &str, selected: &Selected) -> Result<Published, PublishError> {
+    put(bus, run, run, false, selected).await
+}
+
+/// Has work on an event gone on with, as part of `run`: what was decided in the run `decided_in` stays decided, what is
+/// done there stays done, and what failed is tried again. Publishing it twice in one run does it once.
+///
+/// # Errors
+/// It may be published or not.
+pub async fn resume(
+    bus: &Bus,
+    run: &str,
+    decided_in: &str,
+    selected: &Selected,
+) -> Result<Published, PublishError> {
+    put(bus, run, decided_in, true, selected).await
+}
+
+async fn put(
+    bus: &Bus,
+    run: &str,
+    decided_in: &str,
+    resume: bool,
+    selected: &Selected,
+) -> Result<Published, PublishError> {
     let envelope = &selected.envelope;
     let mut headers = wire::write(envelope);
-    wire::put(&mut headers, REPLAY_RUN, run);
+    wire::put(&mut headers, REPLAY_RUN, decided_in);
     headers.insert(REPLAY_OF, selected.sequence.to_string());
+    if resume {
+        headers.insert(RESUME, "true");
+    }
     let run = subject_token(run);
     let subject = format!("replay.{run}.{}", wire::rest(&envelope.subject));
     // Not the event's own: that would be a duplicate within the window.

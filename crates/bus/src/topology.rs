@@ -9,7 +9,7 @@ use async_nats::jetstream::{ErrorCode, stream};
 use domain::config::Jetstream;
 use serde::de::DeserializeOwned;
 
-use crate::connect::{Bus, ConnectError};
+use crate::connect::{AskError, Bus, ConnectError};
 use crate::publisher::missing;
 
 mod compare;
@@ -46,6 +46,17 @@ impl StreamName {
             Self::Replay => "HOOKS_REPLAY",
             Self::Dead => "HOOKS_DEAD",
             Self::Rejected => "HOOKS_REJECTED",
+        }
+    }
+
+    /// The subjects of its messages.
+    #[must_use]
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::Hooks => "hooks.>",
+            Self::Replay => "replay.>",
+            Self::Dead => "dead.>",
+            Self::Rejected => "rejected.*",
         }
     }
 
@@ -120,9 +131,9 @@ pub enum Existing {
 /// What the streams must look like.
 #[must_use]
 pub fn expected(jetstream: &Jetstream) -> Vec<(StreamName, stream::Config)> {
-    let base = |name: StreamName, subject: &str| stream::Config {
+    let base = |name: StreamName| stream::Config {
         name: name.name().to_owned(),
-        subjects: vec![subject.to_owned()],
+        subjects: vec![name.subject().to_owned()],
         retention: stream::RetentionPolicy::Limits,
         storage: stream::StorageType::File,
         discard: stream::DiscardPolicy::New,
@@ -145,21 +156,21 @@ pub fn expected(jetstream: &Jetstream) -> Vec<(StreamName, stream::Config)> {
             stream::Config {
                 description: about("Gluehook: every sealed event"),
                 max_bytes,
-                ..base(StreamName::Hooks, "hooks.>")
+                ..base(StreamName::Hooks)
             },
         ),
         (
             StreamName::Replay,
             stream::Config {
                 description: about("Gluehook: events to be worked on again"),
-                ..base(StreamName::Replay, "replay.>")
+                ..base(StreamName::Replay)
             },
         ),
         (
             StreamName::Dead,
             stream::Config {
                 description: about("Gluehook: events that could not be worked on"),
-                ..base(StreamName::Dead, "dead.>")
+                ..base(StreamName::Dead)
             },
         ),
         (
@@ -170,7 +181,7 @@ pub fn expected(jetstream: &Jetstream) -> Vec<(StreamName, stream::Config)> {
                 max_messages_per_subject: REJECTED_PER_ENDPOINT,
                 max_age: REJECTED_MAX_AGE,
                 duplicate_window: REJECTED_WINDOW,
-                ..base(StreamName::Rejected, "rejected.*")
+                ..base(StreamName::Rejected)
             },
         ),
     ]
@@ -200,9 +211,19 @@ pub async fn setup(bus: &Bus, jetstream: &Jetstream, existing: Existing) -> Resu
     let mut changes = Vec::new();
     let mut differences = Vec::new();
     for (name, expected) in expected(jetstream) {
-        let differs = match live_stream(bus, name).await? {
+        let live = live_stream(bus, name).await?;
+        if live.is_none()
+            && let Some(taken) = taken(bus, name).await
+        {
+            differences.push(taken);
+            continue;
+        }
+        let differs = match live {
             None => {
-                let created = bus.jetstream.create_stream(expected.clone()).await;
+                let api = format!("$JS.API.STREAM.CREATE.{}", name.name());
+                let created = bus.unless_denied(&api, bus.jetstream.create_stream(expected.clone())).await;
+                let created =
+                    created.map_err(|denied| refused(bus, "create stream", name.name(), &denied))?;
                 let created = created.map_err(|error| refused(bus, "create stream", name.name(), &error))?;
                 changes.push(Change(format!("created stream {}", name.name())));
                 // A server drops what it doesn't know without a word.
@@ -213,9 +234,13 @@ pub async fn setup(bus: &Bus, jetstream: &Jetstream, existing: Existing) -> Resu
                 if differs.is_empty() || existing == Existing::MustMatch {
                     differs
                 } else {
-                    let updated = bus.jetstream.update_stream(compare::merged(live, &expected)).await;
+                    let api = format!("$JS.API.STREAM.UPDATE.{}", name.name());
+                    let merged = compare::merged(live, &expected);
+                    let updated = bus.unless_denied(&api, bus.jetstream.update_stream(merged)).await;
                     let updated =
-                        updated.map_err(|error| refused(bus, "update stream", name.name(), &error))?;
+                        updated.map_err(|denied| refused(bus, "update stream", name.name(), &denied))?;
+                    let updated = updated
+                        .map_err(|error| unchanged(bus, "update stream", name.name(), &error, &differs))?;
                     changes.push(Change(format!("updated stream {}", name.name())));
                     compare::streams(name, &updated.config, &expected)
                 }
@@ -237,6 +262,7 @@ async fn setup_consumer(
     changes: &mut Vec<Change>,
 ) -> Result<Vec<Difference>, SetupError> {
     let expected = expected_consumer(name, jetstream);
+    let mut before = Vec::new();
     let verb = match live_consumer(bus, stream, name).await? {
         None => "create",
         Some(live) => {
@@ -244,11 +270,16 @@ async fn setup_consumer(
             if differs.is_empty() || existing == Existing::MustMatch {
                 return Ok(differs);
             }
+            before = differs;
             "update"
         }
     };
-    let made = bus.jetstream.create_consumer_on_stream(expected.clone(), stream.name()).await;
-    let made = made.map_err(|error| refused(bus, &format!("{verb} consumer"), name, &error))?;
+    let what = format!("{verb} consumer");
+    let api = format!("$JS.API.CONSUMER.CREATE.{}.{name}", stream.name());
+    let made =
+        bus.unless_denied(&api, bus.jetstream.create_consumer_on_stream(expected.clone(), stream.name()));
+    let made = made.await.map_err(|denied| refused(bus, &what, name, &denied))?;
+    let made = made.map_err(|error| unchanged(bus, &what, name, &error, &before))?;
     changes.push(Change(format!("{verb}d consumer {name} on {}", stream.name())));
     Ok(compare::consumers(name, &made.cached_info().config, &expected))
 }
@@ -262,7 +293,7 @@ pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
     let mut differences = Vec::new();
     for (name, expected) in expected(jetstream) {
         let Some(live) = live_stream(bus, name).await? else {
-            differences.push(Difference(missing(name.name())));
+            differences.push(taken(bus, name).await.unwrap_or_else(|| Difference(missing(name.name()))));
             continue;
         };
         differences.extend(compare::streams(name, &live, &expected));
@@ -315,13 +346,56 @@ async fn look<T: DeserializeOwned>(
             ErrorCode::STREAM_NOT_FOUND | ErrorCode::CONSUMER_NOT_FOUND => Ok(None),
             _ => Err(ConnectError::Unfit(bus.request_failed(what, &error))),
         },
+        Err(AskError::Denied(denied)) => Err(ConnectError::Unfit(format!("{what}: {denied}"))),
         // No answer says nothing of the stream: the server may be busy, or electing a leader.
         Err(error) => Err(ConnectError::Unreachable(bus.request_failed(what, &error))),
     }
 }
 
+/// The stream of somebody else that has the subjects of one of ours, which can't be created beside it.
+async fn taken(bus: &Bus, name: StreamName) -> Option<Difference> {
+    #[derive(serde::Serialize)]
+    struct Overlapping {
+        subject: &'static str,
+    }
+    #[derive(serde::Deserialize)]
+    struct Names {
+        streams: Option<Vec<String>>,
+    }
+    // Whoever may not ask does without the name.
+    let answer: Result<Response<Names>, _> =
+        bus.ask_for("STREAM.NAMES".to_owned(), &Overlapping { subject: name.subject() }).await;
+    let Ok(Response::Ok(Names { streams: Some(streams) })) = answer else { return None };
+    let others: Vec<_> = streams.into_iter().filter(|other| other != name.name()).collect();
+    (!others.is_empty()).then(|| {
+        Difference(format!(
+            "stream {} is missing, and can't be created while {} has subjects that match its own ({}): give that \
+             stream other subjects, or delete it",
+            name.name(),
+            others.join(", "),
+            name.subject()
+        ))
+    })
+}
+
 fn refused(bus: &Bus, what: &str, name: &str, error: &dyn fmt::Display) -> SetupError {
     SetupError::Refused(bus.request_failed(&format!("NATS did not {what} {name}"), error))
+}
+
+/// As [`refused`], with what was to be changed: NATS does not always say which of it can't be.
+fn unchanged(
+    bus: &Bus,
+    what: &str,
+    name: &str,
+    error: &dyn fmt::Display,
+    differences: &[Difference],
+) -> SetupError {
+    match refused(bus, what, name, error) {
+        SetupError::Refused(why) if !differences.is_empty() => {
+            SetupError::Refused(format!("{why} ({})", sentences(differences)))
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]

@@ -86,6 +86,11 @@ pub(crate) fn get(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name.clone()).and_then(|value| decode(value.as_str()).ok())
 }
 
+/// The id of the event.
+pub(crate) fn id(headers: &HeaderMap) -> Option<EventId> {
+    get(headers, &ID).map(EventId::from_text)
+}
+
 /// A number in a header.
 pub(crate) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name.clone()).and_then(|value| value.as_str().parse().ok())

@@ -1,6 +1,7 @@
 //! `gluehook dead`: events that were given up. Each is looked at by a person, then sent back to work or thrown away.
 
 mod letters;
+mod narrow;
 
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use bus::{Bus, dead::DeadLetter};
 use service::Clock;
 
 use self::letters::{Target, View};
+use self::narrow::Narrow;
 use crate::output::{self, Cell, Table, clean, count, first_line, stamp};
 use crate::{Common, Misused, events, files};
 
@@ -19,9 +21,16 @@ const MOST: usize = 10_000;
 pub(crate) enum Command {
     /// List dead letters, newest first
     List {
+        /// How many there are, by endpoint and reason, in place of each
+        #[arg(long)]
+        count: bool,
+
         /// Most to list
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
+
+        #[command(flatten)]
+        narrow: Narrow,
     },
     /// Show one with its reason and body
     Show {
@@ -38,7 +47,7 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Chosen {
     /// Their sequences, or the ids of their events or how those begin
-    #[arg(value_name = "SEQ|ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "SEQ|ID", conflicts_with = "all")]
     targets: Vec<Target>,
 
     /// All there are
@@ -52,6 +61,9 @@ pub(crate) struct Chosen {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    narrow: Narrow,
 }
 
 /// What is done with dead letters.
@@ -100,7 +112,10 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
     let clock = Clock::system();
     let bus = Bus::connect(&common.bus, "gluehook").await?;
     let done = match command {
-        Command::List { limit } => list(common, &bus, usize::from(limit), clock).await,
+        Command::List { narrow, count, limit } => {
+            let limit = if count { MOST } else { usize::from(limit) };
+            list(common, &bus, &narrow, count, limit, clock).await
+        }
         Command::Show { target } => show(common, &bus, &target, clock).await,
         Command::Retry(chosen) => change(common, &bus, Verb::Retry, &chosen, clock).await,
         Command::Discard(chosen) => change(common, &bus, Verb::Discard, &chosen, clock).await,
@@ -109,15 +124,24 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
     done
 }
 
-async fn list(common: &Common, bus: &Bus, limit: usize, clock: Clock) -> Result<ExitCode> {
-    let mut letters = bus::dead::list(bus, limit + 1).await?;
+async fn list(
+    common: &Common,
+    bus: &Bus,
+    narrow: &Narrow,
+    only_count: bool,
+    limit: usize,
+    clock: Clock,
+) -> Result<ExitCode> {
+    let config = files::load_config_if_there(&common.config)?.config;
+    let mut letters = narrow.find(common, bus, &config, limit + 1, clock.now()).await?;
     let more = letters.len() > limit;
     letters.truncate(limit);
-    if common.json {
-        let config = files::load_config_if_there(&common.config)?.config;
+    if only_count {
+        counts(common, &letters, clock)?;
+    } else if common.json {
         output::print_json(&letters.iter().map(|letter| View::of(letter, &config)).collect::<Vec<_>>())?;
     } else if letters.is_empty() {
-        output::note("there are no dead letters");
+        output::note(none(narrow));
     } else {
         table(common, &letters, clock)?.print()?;
     }
@@ -125,6 +149,47 @@ async fn list(common: &Common, bus: &Bus, limit: usize, clock: Clock) -> Result<
         output::note(format!("these are the newest {limit}; --limit lists more"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn none(narrow: &Narrow) -> &'static str {
+    if narrow.is_empty() { "there are no dead letters" } else { "no dead letter is like that" }
+}
+
+/// How many letters have the same endpoint and reason, most first.
+fn counts(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<()> {
+    let mut counts = std::collections::BTreeMap::<_, (usize, jiff::Timestamp)>::new();
+    for letter in letters {
+        let reason = first_line(&letter.reason).into_owned();
+        let count = counts.entry((letter.endpoint(), reason)).or_insert((0, letter.buried_at));
+        *count = (count.0 + 1, count.1.max(letter.buried_at));
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, (count, _))| std::cmp::Reverse(*count));
+    if common.json {
+        let counts: Vec<_> = counts
+            .iter()
+            .map(|((endpoint, reason), (count, newest))| {
+                serde_json::json!({"endpoint": endpoint, "reason": reason, "count": count, "newest": newest})
+            })
+            .collect();
+        output::print_json(&serde_json::json!({"count": letters.len(), "by": counts}))?;
+        return Ok(());
+    }
+    output::line(count(letters.len(), "dead letter"))?;
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["count", "endpoint", "newest", "~reason"]);
+    for ((endpoint, reason), (count, newest)) in counts {
+        table.row([
+            Cell::number(count),
+            Cell::new(endpoint),
+            Cell::new(stamp(newest, clock.now(), output::on_terminal())),
+            Cell::new(reason),
+        ]);
+    }
+    table.print()?;
+    Ok(())
 }
 
 fn table(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<Table, Misused> {
@@ -171,9 +236,15 @@ fn not_there(target: &Target) -> ExitCode {
 }
 
 async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: Clock) -> Result<ExitCode> {
+    let by_flags = chosen.all || !chosen.narrow.is_empty();
+    if by_flags != chosen.targets.is_empty() {
+        let how = "say which: sequences or ids, or flags such as --tenant and --reason, or --all";
+        return Err(Misused(how.to_owned()).into());
+    }
     let mut letters = Vec::new();
-    if chosen.all {
-        letters = bus::dead::list(bus, MOST).await?;
+    if by_flags {
+        let config = files::load_config_if_there(&common.config)?.config;
+        letters = chosen.narrow.find(common, bus, &config, MOST, clock.now()).await?;
     } else {
         for target in &chosen.targets {
             let found = letters::find(bus, target).await?;
@@ -187,7 +258,7 @@ async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: 
     letters.sort_by_key(|letter| letter.sequence);
     letters.dedup_by_key(|letter| letter.sequence);
     if letters.is_empty() {
-        output::note("there are no dead letters");
+        output::note(none(&chosen.narrow));
         return Ok(ExitCode::FAILURE);
     }
     let many = count(letters.len(), "dead letter");
@@ -195,6 +266,10 @@ async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: 
         table(common, &letters, clock)?.print()?;
     }
     if chosen.dry_run {
+        if common.json {
+            let would: Vec<_> = letters.iter().map(|letter| letter.sequence).collect();
+            output::print_json(&serde_json::json!({ "would": would }))?;
+        }
         output::note(verb.would(&many));
         return Ok(ExitCode::SUCCESS);
     }

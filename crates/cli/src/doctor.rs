@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bus::{Bus, CheckError};
+use bus::permissions::{self, Duty};
+use bus::{Bus, CheckError, StreamName};
 use domain::config::{Config, SecretRef};
 use domain::event::Kind;
 use domain::journal::Filter;
@@ -255,6 +256,7 @@ async fn nats(common: &Common, config: Option<&Config>, checks: &mut Checks) {
     };
     let version = bus.server_version().unwrap_or_else(|| "of unknown version".to_owned());
     checks.good(what, format!("nats-server {version} with JetStream"));
+    permitted(&bus, config, checks).await;
     largest_body(&bus, config, checks);
     let jetstream = config.map(|config| config.jetstream.clone()).unwrap_or_default();
     match bus::check(&bus, &jetstream).await {
@@ -275,6 +277,42 @@ async fn nats(common: &Common, config: Option<&Config>, checks: &mut Checks) {
         "make sure its jetstream block says sync_interval: always, as `gluehook up` and deploy/nats.conf do; otherwise a power cut may lose two minutes",
     );
     bus.drain().await;
+}
+
+/// What may this NATS user do? Looking is a must; the rest is an operator's, and a developer does without.
+async fn permitted(bus: &Bus, config: Option<&Config>, checks: &mut Checks) {
+    let endpoint = config.and_then(|config| config.endpoint.first()).map_or("_", |endpoint| &endpoint.name);
+    let (mut may, mut may_not) = (Vec::new(), Vec::new());
+    for (what, duty, must) in [
+        ("look", Duty::Look, true),
+        ("replay", Duty::Replay, false),
+        ("cancel replays", Duty::Remove(StreamName::Replay), false),
+        ("retry and discard dead letters", Duty::Remove(StreamName::Dead), false),
+        ("release refused requests", Duty::Receive { endpoint }, false),
+        ("remove released requests", Duty::Remove(StreamName::Rejected), false),
+        ("set up", Duty::SetUp, false),
+    ] {
+        match permissions::missing(bus, duty).await {
+            Ok(missing) => match missing.first() {
+                None => may.push(what),
+                Some(denied) if must => checks.bad("NATS permissions", denied.to_string(), ""),
+                Some(denied) => may_not.push(format!("{what}: {denied}")),
+            },
+            Err(why) => {
+                checks.bad("NATS permissions", why, "");
+                return;
+            }
+        }
+    }
+    if may_not.is_empty() {
+        checks.good("NATS permissions", format!("this user may {}", may.join(", ")));
+    } else {
+        checks.warning(
+            "NATS permissions",
+            format!("this user may {}; it may not\n{}", may.join(", "), may_not.join("\n")),
+            "as it should be for a developer; an operator needs all of them",
+        );
+    }
 }
 
 /// A body that ingest takes must fit into a message, with its headers.

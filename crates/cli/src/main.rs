@@ -10,6 +10,7 @@ mod explain;
 mod files;
 mod output;
 mod processes;
+mod rejected;
 mod replay;
 mod rules;
 mod sandbox;
@@ -78,10 +79,13 @@ enum Command {
     /// Why did the rules act on an event, or why not
     Explain(explain::Args),
     /// Process recorded events again
-    Replay(replay::Args),
+    Replay(Box<replay::Args>),
     /// Events that were given up
     #[command(subcommand)]
     Dead(dead::Command),
+    /// Requests that were refused for want of proof
+    #[command(subcommand)]
+    Rejected(rejected::Command),
     /// Check and test a rulebook
     #[command(subcommand)]
     Rules(rules::Command),
@@ -115,8 +119,9 @@ async fn main() -> ExitCode {
         Command::Send(args) => send::run(&common, args).await,
         Command::Events(command) => events::run(&common, command).await,
         Command::Explain(args) => explain::run(&common, args).await,
-        Command::Replay(args) => replay::run(&common, args).await,
+        Command::Replay(args) => replay::run(&common, *args).await,
         Command::Dead(command) => dead::run(&common, command).await,
+        Command::Rejected(command) => rejected::run(&common, command).await,
         Command::Rules(command) => rules::run(&common, command),
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,

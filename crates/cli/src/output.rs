@@ -23,6 +23,11 @@ pub(crate) fn on_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Does a person see what is said on stderr, where progress is shown?
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Can a person be asked? Only when both the question can be read and the answer typed.
 fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

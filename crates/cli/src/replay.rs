@@ -1,30 +1,71 @@
-//! `gluehook replay`: has recorded events processed again, beside live traffic. Shows first what the rules of today would
-//! do, and asks.
+//! `gluehook replay`: has recorded events processed again, beside live traffic, or posts them to a developer's machine.
+//! Shows first what the rules of today would do, and asks. Runs can be looked at and called off.
 
+mod follow;
 mod plan;
+mod post;
+mod publish;
+mod runs;
 mod select;
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bus::Bus;
-use domain::journal::Filter;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use domain::config::Config;
+use domain::journal::{Filter, Outcome};
+use domain::rulebook::Rulebook;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use service::Clock;
 use store::{Access, Store};
 
-use self::plan::{Plan, Planner};
+use self::plan::{Plan, Planner, Purpose};
 use crate::events::{Select, open_log};
 use crate::output::{self, count};
 use crate::{Common, Misused, files};
 
-/// Events that are on their way to the queue at once.
-const AT_ONCE: usize = 64;
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Do not ask
+    #[arg(long, short = 'y', conflicts_with = "dry_run")]
+    yes: bool,
+
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Only events that were given up, each gone on with where it failed: what was decided then stays decided, steps that
+    /// are done are not done again. Without it everything is decided anew. With `--outcome retrying`: those that are still
+    /// being retried, at once
+    #[arg(long)]
+    only_failed: bool,
+
+    /// Name of the run, to go on with one that was interrupted: what it had replayed is not replayed twice
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    run: Option<String>,
+
+    /// Wait until the workers are done with it, also when nobody watches; fails if an event was given up
+    #[arg(long, conflicts_with_all = ["dry_run", "detach"])]
+    wait: bool,
+
+    /// Do not wait, also when a person watches
+    #[arg(long, visible_alias = "no-wait")]
+    detach: bool,
+
+    #[command(flatten)]
+    which: Which,
+
+    #[command(flatten)]
+    to: post::To,
+}
+
+/// Which events.
+#[derive(Debug, Default, clap::Args)]
+struct Which {
     /// Events to replay, or how their ids begin
     #[arg(value_name = "ID")]
     ids: Vec<String>,
@@ -39,18 +80,51 @@ pub(crate) struct Args {
     /// Up to this sequence of the stream HOOKS, itself included
     #[arg(long, value_name = "SEQ", help_heading = "Which events")]
     to_seq: Option<u64>,
+}
 
-    /// Do not ask
-    #[arg(long, short = 'y', conflicts_with = "dry_run")]
-    yes: bool,
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the runs of the last 30 days, with how far each is
+    List,
+    /// Show how far a run is, and what came of its events
+    Status {
+        #[arg(value_name = "RUN", value_parser = run_name)]
+        run: String,
 
-    /// Show what would be done, and do nothing
-    #[arg(long)]
-    dry_run: bool,
+        /// Go on showing until the workers are done with it; fails if an event was given up
+        #[arg(long, short = 'f')]
+        follow: bool,
+    },
+    /// Call a run off: what no worker has taken yet leaves the queue, what is in a worker's hands ends as it would
+    Cancel {
+        #[arg(value_name = "RUN", value_parser = run_name)]
+        run: String,
+    },
+}
 
-    /// Name of the run, to go on with one that was interrupted: what it had replayed is not replayed twice
-    #[arg(long, value_name = "NAME", value_parser = run_name)]
-    run: Option<String>,
+impl Which {
+    fn by_flags(&self) -> bool {
+        !self.select.is_empty() || self.from_seq.is_some() || self.to_seq.is_some()
+    }
+
+    fn check(&self, only_failed: bool) -> Result<(), Misused> {
+        let outcome = self.select.outcome;
+        if only_failed && !matches!(outcome, None | Some(Outcome::Dead | Outcome::Retrying)) {
+            let how = "--only-failed takes events that were given up (dead), or with --outcome retrying those that are still being retried";
+            return Err(Misused(how.to_owned()));
+        }
+        match (self.ids.is_empty(), self.by_flags() || only_failed) {
+            (true, false) => {
+                let how =
+                    "say which events: ids, or flags such as --since 2h, --tenant, --status, --from-seq";
+                Err(Misused(how.to_owned()))
+            }
+            (false, _) if self.by_flags() => {
+                Err(Misused("name events by their ids or by flags, not by both".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A name that stays as it is in a subject, and isn't that of the live run.
@@ -70,30 +144,34 @@ fn new_run(now: Timestamp) -> String {
 }
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
-    let by_flags = !args.select.is_empty() || args.from_seq.is_some() || args.to_seq.is_some();
-    match (args.ids.is_empty(), by_flags) {
-        (true, false) => {
-            let how = "say which events: ids, or flags such as --since 2h, --tenant, --status, --from-seq";
+    if let Some(command) = &args.command {
+        if !args.which.ids.is_empty() || args.which.by_flags() {
+            let how = "say either which events to replay, or what to do with a run; not both";
             return Err(Misused(how.to_owned()).into());
         }
-        (false, true) => {
-            return Err(Misused("name events by their ids or by flags, not by both".to_owned()).into());
-        }
-        _ => {}
+        return runs::run(common, command).await;
     }
-    let config = files::load_config_if_there(&common.config)?.config;
+    args.which.check(args.only_failed)?;
+    let purpose = match (&args.to.to, args.only_failed) {
+        (Some(_), _) => Purpose::Post,
+        (None, true) => Purpose::Resume,
+        (None, false) => Purpose::Anew,
+    };
+    let loaded = files::load_config_if_there(&common.config)?;
     let rulebook = files::load_rulebook(common.rules.as_deref())?;
     let clock = Clock::system();
     let run = args.run.clone().unwrap_or_else(|| new_run(clock.now()));
     let log = open_log(common, Access::Reader).await;
-    if let Ok(log) = &log {
+    if let (Ok(log), Purpose::Anew) = (&log, purpose) {
         same_rulebook(log, rulebook.version()).await;
     }
     let bus = Bus::connect(&common.bus, "gluehook").await?;
-    let planner =
-        Planner { config: &config, rulebook: &rulebook, log: log.as_ref().ok(), run: &run, now: clock.now() };
-    let plan = gather(&bus, &args, &log, &planner, clock).await?;
-    let done = carry_out(common, &bus, &args, &run, &plan).await;
+    let house = House { config: &loaded.config, rulebook: &rulebook, log: &log, clock };
+    let plan = house.gather(&bus, &args, purpose, &run).await?;
+    let done = match &args.to.to {
+        Some(url) => post::carry_out(common, &bus, &args, url, &loaded, &plan).await,
+        None => house.carry_out(common, &bus, &args, &run, &plan).await,
+    };
     bus.drain().await;
     done
 }
@@ -110,101 +188,86 @@ async fn same_rulebook(log: &Store, version: &str) {
     }
 }
 
-/// Finds what is to be replayed and works out what would come of it.
-async fn gather(
-    bus: &Bus,
-    args: &Args,
-    log: &Result<Store>,
-    planner: &Planner<'_>,
+/// What planning needs.
+struct House<'a> {
+    config: &'a Config,
+    rulebook: &'a Rulebook,
+    log: &'a Result<Store>,
     clock: Clock,
-) -> Result<Plan> {
-    let bar = bar("looking at");
-    let mut plan = Plan::default();
-    let wanted = select::Wanted { args, now: clock.now() };
-    select::each(bus, wanted, log, &bar, &mut plan, planner).await?;
-    bar.finish_and_clear();
-    Ok(plan)
 }
 
-async fn carry_out(common: &Common, bus: &Bus, args: &Args, run: &str, plan: &Plan) -> Result<ExitCode> {
-    let events = plan.sequences.len();
+impl House<'_> {
+    /// Finds what is to be replayed and works out what would come of it.
+    async fn gather(&self, bus: &Bus, args: &Args, purpose: Purpose, run: &str) -> Result<Plan> {
+        let bar = bar("looking at");
+        let now = self.clock.now();
+        let Self { config, rulebook, log, .. } = *self;
+        let (only_failed, log_if_there) = (args.only_failed, log.as_ref().ok());
+        let planner = Planner { purpose, only_failed, config, rulebook, log: log_if_there, run, now };
+        let mut plan = Plan::new(purpose);
+        let wanted = select::Wanted { which: &args.which, only_failed: args.only_failed, now };
+        select::each(bus, wanted, log, &bar, &mut plan, &planner).await?;
+        bar.finish_and_clear();
+        Ok(plan)
+    }
+
+    async fn carry_out(
+        &self,
+        common: &Common,
+        bus: &Bus,
+        args: &Args,
+        run: &str,
+        plan: &Plan,
+    ) -> Result<ExitCode> {
+        let Some(events) = tell_plan(common, plan)? else { return Ok(ExitCode::FAILURE) };
+        if args.dry_run {
+            if common.json {
+                output::print_json(&plan.report(None, 0))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !output::agreed(&format!("Replay {}?", count(events, "event")), args.yes)? {
+            output::note("nothing was replayed");
+            return Ok(ExitCode::FAILURE);
+        }
+        let published = publish::publish(bus, run, plan, self.clock.now()).await;
+        let done = published.queued.len();
+        if common.json {
+            output::print_json(&plan.report(Some(run), done))?;
+        } else {
+            output::line(format!("{} replayed in run {run}", count(done, "event")))?;
+        }
+        if published.gone > 0 {
+            output::note(format!("{} had left the stream meanwhile", count(published.gone, "event")));
+        }
+        if let Some(error) = published.stopped {
+            return Err(error.context(format!(
+                "the replay stopped after {done} of {events} events; the same command with --run {run} goes on with it, gluehook replay cancel {run} calls it off"
+            )));
+        }
+        if args.detach || !(args.wait || output::is_watched()) {
+            output::note(format!(
+                "gluehook replay status {run} shows how far it is, gluehook replay cancel {run} calls it off; gluehook dead list shows what failed"
+            ));
+            return Ok(ExitCode::SUCCESS);
+        }
+        follow::follow(common, bus, self.log.as_ref().ok(), run, &published.queued).await
+    }
+}
+
+/// Says what there is to replay; none when there is nothing.
+fn tell_plan(common: &Common, plan: &Plan) -> std::io::Result<Option<usize>> {
+    let events = plan.items.len();
     if events == 0 {
         output::note("gluehook: no event in the stream HOOKS is like that: nothing to replay");
         plan.notes().iter().for_each(output::note);
-        return Ok(ExitCode::FAILURE);
+        return Ok(None);
     }
     if !common.json {
         plan.lines().iter().try_for_each(output::line)?;
     }
     plan.notes().iter().for_each(output::note);
-    if args.dry_run {
-        if common.json {
-            output::print_json(&plan.report(None, 0))?;
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    if !output::agreed(&format!("Replay {}?", count(events, "event")), args.yes)? {
-        output::note("nothing was replayed");
-        return Ok(ExitCode::FAILURE);
-    }
-    let published = publish(bus, run, &plan.sequences).await;
-    if common.json {
-        output::print_json(&plan.report(Some(run), published.done))?;
-    } else {
-        output::line(format!("{} replayed in run {run}", count(published.done, "event")))?;
-        output::note(format!(
-            "gluehook explain ID --run {run} tells what came of one; gluehook dead list, what failed"
-        ));
-        output::note("gluehook events list --outcome retrying (or open) shows what is still under way");
-    }
-    if published.gone > 0 {
-        output::note(format!("{} had left the stream meanwhile", count(published.gone, "event")));
-    }
-    match published.stopped {
-        None => Ok(ExitCode::SUCCESS),
-        Some(error) => Err(error.context(format!(
-            "the replay stopped after {} of {events} events; the same command with --run {run} goes on with it",
-            published.done
-        ))),
-    }
-}
-
-/// How far publishing got.
-#[derive(Debug, Default)]
-struct Done {
-    done: usize,
-    gone: usize,
-    stopped: Option<anyhow::Error>,
-}
-
-/// Publishes in the order of the stream, many at once.
-async fn publish(bus: &Bus, run: &str, sequences: &[u64]) -> Done {
-    let bar = bar("replaying");
-    bar.set_length(sequences.len().try_into().unwrap_or(u64::MAX));
-    let mut answers = stream::iter(sequences)
-        .map(|&sequence| async move { bus::replay::get(bus, sequence).await.context("reading an event") })
-        .buffered(AT_ONCE)
-        .map(|selected| async move {
-            let Some(selected) = selected? else { return Ok(false) };
-            bus::replay::publish(bus, run, &selected).await?;
-            anyhow::Ok(true)
-        })
-        .buffered(AT_ONCE);
-    let mut done = Done::default();
-    loop {
-        match answers.try_next().await {
-            Ok(Some(true)) => done.done += 1,
-            Ok(Some(false)) => done.gone += 1,
-            Ok(None) => break,
-            Err(error) => {
-                done.stopped = Some(error);
-                break;
-            }
-        }
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    done
+    Ok(Some(events))
 }
 
 /// On stderr, and only when a person watches.
@@ -232,5 +295,22 @@ mod tests {
         for wrong in ["live", "", "a.b", "a b", "*", &"x".repeat(65)] {
             assert!(run_name(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn ids_and_flags_are_two_ways_to_name_events_and_failure_is_a_third() {
+        let which = |ids: &[&str], from_seq| Which {
+            ids: ids.iter().map(ToString::to_string).collect(),
+            from_seq,
+            ..Which::default()
+        };
+        assert!(which(&["a"], None).check(false).is_ok());
+        assert!(which(&["a"], None).check(true).is_ok());
+        assert!(which(&[], Some(1)).check(false).is_ok());
+        assert!(which(&[], None).check(true).is_ok());
+        assert!(which(&[], None).check(false).is_err());
+        assert!(which(&["a"], Some(1)).check(false).is_err());
+        let done = Select { outcome: Some(Outcome::Done), ..Select::default() };
+        assert!(Which { select: done, ..Which::default() }.check(true).is_err());
     }
 }

@@ -58,7 +58,7 @@ pub(crate) struct Args {
     unsigned: bool,
 }
 
-fn secret_ref(text: &str) -> Result<SecretRef, String> {
+pub(crate) fn secret_ref(text: &str) -> Result<SecretRef, String> {
     SecretRef::try_from(text.to_owned())
         .map_err(|_| "write env:NAME or file:PATH, never the secret itself".to_owned())
 }
@@ -212,19 +212,29 @@ fn signature(common: &Common, args: &Args, body: &[u8]) -> Result<Option<(String
             None => return Ok(None),
         },
     };
+    sign(&proof, &secret, &args.endpoint, body)
+}
+
+/// The header with the proof that an endpoint wants of a body; none where it wants none.
+///
+/// # Errors
+/// [`Misused`] when we can't sign for such an endpoint.
+pub(crate) fn sign(
+    proof: &Proof,
+    secret: &SecretString,
+    endpoint: &str,
+    body: &[u8],
+) -> Result<Option<(String, String)>> {
     match proof {
         Proof::None => Ok(None),
         Proof::Hmac { header, hash: Hash::Sha1, encoding: Encoding::Hex, .. } => {
             let secret = SecretSlice::from(secret.expose_secret().as_bytes().to_vec());
-            Ok(Some((header, sign_hotglue(&secret, body))))
+            Ok(Some((header.clone(), sign_hotglue(&secret, body))))
         }
-        Proof::Hmac { .. } => {
-            let endpoint = &args.endpoint;
-            Err(Misused(format!(
-                "the endpoint `{endpoint}` has a proof that is not hotglue's (SHA-1 in hex): `send` can't sign for it"
-            ))
-            .into())
-        }
+        Proof::Hmac { .. } => Err(Misused(format!(
+            "the endpoint `{endpoint}` has a proof that is not hotglue's (SHA-1 in hex): we can't sign for it"
+        ))
+        .into()),
     }
 }
 

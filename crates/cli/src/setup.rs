@@ -12,7 +12,7 @@ use crate::{Common, files, output};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Change nothing; fail if something is missing or differs
-    #[arg(long, conflicts_with = "update")]
+    #[arg(long, visible_alias = "dry-run", conflicts_with = "update")]
     check: bool,
 
     /// Change streams and consumers that are there and differ, where NATS allows it

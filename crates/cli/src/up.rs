@@ -153,8 +153,8 @@ fn address(url: &str) -> Option<SocketAddr> {
 fn own(common: &Common, name: &'static str, program: PathBuf, admin: SocketAddr) -> Spec {
     let mut args: Vec<OsString> = vec!["--config".into(), common.config.clone().into()];
     args.extend(["--setup", "--admin-listen", &admin.to_string()].map(Into::into));
-    if let Some(creds) = &common.bus.nats_creds {
-        args.extend(["--nats-creds".into(), creds.into()]);
+    for (flag, file) in common.bus.files() {
+        args.extend([flag.into(), file.into()]);
     }
     // It may hold a password, which a command line would show to everyone on the machine.
     let env = vec![("GLUEHOOK_NATS_URL".to_owned(), common.bus.nats_url.expose().into())];

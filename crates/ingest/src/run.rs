@@ -106,7 +106,9 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
     let queue = Queue::new(bus.publisher(), durability, metrics.clone(), clock);
     let largest = endpoints.iter().map(Endpoint::max_body).max().unwrap_or_default();
     let jetstream = config.jetstream.clone();
-    let mut watch = Watch::new(bus.clone(), jetstream, args.setup, largest, readiness.clone(), queue.clone());
+    let names = endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect();
+    let mut watch =
+        Watch::new(bus.clone(), jetstream, args.setup, largest, names, readiness.clone(), queue.clone());
     watch.begin().await.map_err(failed)?;
     let told: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
     tracing::info!(

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bus::permissions::{self, Duty};
 use bus::{Bus, CheckError, ConnectError, Existing, Mark, SetupError, StreamName};
 use domain::config::Jetstream;
 use jiff::Timestamp;
@@ -38,6 +39,8 @@ pub(crate) struct Watch {
     setup: bool,
     /// Largest body that any endpoint takes.
     largest_body: u64,
+    /// Names of the endpoints: what they are stored under must be allowed.
+    endpoints: Vec<String>,
     readiness: Readiness,
     queue: Queue,
     last: Option<Found>,
@@ -53,6 +56,7 @@ impl Watch {
         jetstream: Jetstream,
         setup: bool,
         largest_body: u64,
+        endpoints: Vec<String>,
         readiness: Readiness,
         queue: Queue,
     ) -> Self {
@@ -61,6 +65,7 @@ impl Watch {
             jetstream,
             setup,
             largest_body,
+            endpoints,
             readiness,
             queue,
             last: None,
@@ -190,7 +195,8 @@ impl Watch {
 
     async fn find(&mut self) -> Found {
         if !self.bus.state().connected {
-            return Found::Away(format!("NATS at {} does not answer", self.bus.url()));
+            let nobody = || format!("NATS at {} does not answer", self.bus.url());
+            return Found::Away(self.bus.locked_out().await.unwrap_or_else(nobody));
         }
         if self.setup {
             match bus::setup(&self.bus, &self.jetstream, Existing::MustMatch).await {
@@ -205,7 +211,10 @@ impl Watch {
             }
         }
         match bus::check(&self.bus, &self.jetstream).await {
-            Ok(()) => self.measure().await,
+            Ok(()) => match self.permitted().await {
+                Found::Good => self.measure().await,
+                found => found,
+            },
             Err(CheckError::Connection(ConnectError::Unreachable(why))) => Found::Away(why),
             Err(error) => Found::Wrong(error.to_string()),
         }
@@ -223,6 +232,20 @@ impl Watch {
             }
             Err(error) => Found::Away(error.to_string()),
         }
+    }
+
+    /// A denied publish would look like a server that does not answer.
+    async fn permitted(&self) -> Found {
+        for endpoint in &self.endpoints {
+            for duty in [Duty::Receive { endpoint }, Duty::Quarantine { endpoint }] {
+                match permissions::missing(&self.bus, duty).await.map(|denied| denied.into_iter().next()) {
+                    Ok(None) => {}
+                    Ok(Some(denied)) => return Found::Wrong(denied.to_string()),
+                    Err(why) => return Found::Away(why),
+                }
+            }
+        }
+        Found::Good
     }
 
     /// Does the server take the largest body that we take, with its headers?

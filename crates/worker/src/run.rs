@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bus::permissions::Duty;
 use bus::{Bus, StreamName};
 use domain::config::{Config, SecretRef};
 use effects::World;
@@ -84,6 +85,7 @@ pub async fn run(args: Args) -> Result<()> {
         bus::setup(&bus, &config.jetstream, bus::Existing::MustMatch).await?;
     }
     bus::check(&bus, &config.jetstream).await?;
+    permitted(&bus).await?;
     readiness.set("nats", Ok(()));
 
     tracing::info!(
@@ -121,6 +123,15 @@ pub async fn run(args: Args) -> Result<()> {
             bail!("the task that {task} ended by itself: see the log; the events are safe in the queue")
         }
         None => Ok(()),
+    }
+}
+
+/// A denied message is never answered: without this look, events would be taken and never settled.
+async fn permitted(bus: &Bus) -> Result<()> {
+    match bus::permissions::missing(bus, Duty::Work).await.map(|denied| denied.into_iter().next()) {
+        Ok(None) => Ok(()),
+        Ok(Some(denied)) => bail!(denied.to_string()),
+        Err(why) => bail!(why),
     }
 }
 
@@ -226,6 +237,7 @@ async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
             }
             Err(error) => deps.readiness.set("nats", Err(error.to_string())),
         }
+        deps.readiness.warn_about("nats", bus.state().trouble.as_deref());
     }
 }
 

@@ -222,3 +222,42 @@ async fn the_quarantine_keeps_the_newest_of_each_endpoint() {
     assert!(rejected::discard(&bus, quiet.sequence).await.unwrap());
     assert!(rejected::list(&bus, Some("quiet"), 10).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn calling_a_run_off_takes_what_nobody_has_taken_and_nothing_of_another_run() {
+    let (_server, bus) = set_up().await;
+    for number in 0..10 {
+        bus.publisher().publish(&event(number)).await.unwrap();
+    }
+    for run in ["off", "on"] {
+        for sequence in 1..=10 {
+            let found = replay::get(&bus, sequence).await.unwrap().unwrap();
+            replay::publish(&bus, run, &found).await.unwrap();
+        }
+    }
+    let mut replays = bus.consumer(StreamName::Replay).await.unwrap();
+    let in_hand = timeout(LONG, replays.next_batch(3)).await.expect("deliveries come").unwrap();
+    assert_eq!(in_hand.len(), 3);
+    let run = |run: &str, events, waiting, in_hand| replay::runs::Run {
+        run: run.to_owned(),
+        events,
+        waiting,
+        in_hand,
+    };
+    assert_eq!(replay::runs::list(&bus).await.unwrap(), [run("off", 10, 7, 3), run("on", 10, 10, 0)]);
+    let off = replay::runs::call_off(&bus, "off", |_| {}).await.unwrap();
+    assert_eq!((off.removed, off.taken), (7, 3));
+    for delivery in in_hand {
+        delivery.done_sure().await.unwrap();
+    }
+    assert_eq!(replay::runs::list(&bus).await.unwrap(), [run("off", 3, 0, 0), run("on", 10, 10, 0)]);
+    for sequence in 1..=10 {
+        let delivery = next(&mut replays).await;
+        assert_eq!((delivery.run(), delivery.hooks_sequence()), ("on", sequence));
+        delivery.done_sure().await.unwrap();
+    }
+    let reached = replay::runs::reached(&bus).await.unwrap();
+    assert_eq!((reached.settled, reached.taken), (20, 20));
+    let again = replay::runs::call_off(&bus, "off", |_| {}).await.unwrap();
+    assert_eq!((again.removed, again.taken), (0, 3));
+}

@@ -110,3 +110,72 @@ async fn differing_consumer_is_named_and_updated() {
     assert_eq!(changes[0].to_string(), "updated consumer worker on HOOKS");
     check(&bus, &Jetstream::default()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_stream_of_somebody_else_that_has_our_subjects_is_named() {
+    let server = NatsServer::start().await;
+    let other = stream::Config {
+        name: "OLD".to_owned(),
+        subjects: vec!["hooks.old.>".to_owned()],
+        ..stream::Config::default()
+    };
+    raw(&server).await.create_stream(other).await.unwrap();
+    let bus = connect(&server).await;
+    let sentence = "stream HOOKS is missing, and can't be created while OLD has subjects that match its own (hooks.>): \
+                    give that stream other subjects, or delete it";
+    let Err(CheckError::Differs(differences)) = check(&bus, &Jetstream::default()).await else {
+        panic!("it is missing")
+    };
+    assert_eq!((differences.len(), differences[0].to_string().as_str()), (4, sentence));
+    let error = setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap_err();
+    assert_eq!(error, SetupError::Differs(vec![differences[0].clone()]));
+    let old = raw(&server).await.get_stream("OLD").await.unwrap().cached_info().config.clone();
+    assert_eq!(old.subjects, ["hooks.old.>"], "what is not ours is left alone");
+}
+
+#[tokio::test]
+async fn each_setting_of_a_consumer_that_matters_is_compared() {
+    let server = NatsServer::start().await;
+    let bus = connect(&server).await;
+    setup(&bus, &Jetstream::default(), Existing::MustMatch).await.unwrap();
+    let raw = raw(&server).await;
+    raw.delete_consumer_from_stream("worker", "HOOKS").await.unwrap();
+    let wrong = consumer::pull::Config {
+        durable_name: Some("worker".to_owned()),
+        filter_subject: "hooks.a.>".to_owned(),
+        ack_wait: Duration::from_secs(5),
+        max_ack_pending: 10,
+        max_deliver: 3,
+        inactive_threshold: Duration::from_secs(3_600),
+        ..consumer::pull::Config::default()
+    };
+    raw.create_consumer_on_stream(wrong, "HOOKS").await.unwrap();
+    let Err(CheckError::Differs(differences)) = check(&bus, &Jetstream::default()).await else {
+        panic!("it differs")
+    };
+    let told: Vec<_> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "consumer worker: ack_wait is 5s, expected 30s",
+            "consumer worker: max_deliver is 3, expected unlimited",
+            "consumer worker: max_ack_pending is 10, expected 2000",
+            "consumer worker: filter is hooks.a.>, expected none",
+            "consumer worker: inactive_threshold is 1h, expected none",
+        ]
+    );
+    setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap();
+    check(&bus, &Jetstream::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_to_be_changed_is_named_where_nats_refuses() {
+    let (_server, bus) = set_up().await;
+    let three = Jetstream { replicas: 3, ..Jetstream::default() };
+    let error = check(&bus, &three).await.unwrap_err().to_string();
+    assert!(error.starts_with("stream HOOKS: replicas is 1, expected 3"), "{error}");
+    // A single server can't have three.
+    let error = setup(&bus, &three, Existing::Update).await.unwrap_err();
+    assert!(matches!(error, SetupError::Refused(_)), "{error:?}");
+    assert!(error.to_string().contains("(stream HOOKS: replicas is 1, expected 3)"), "{error}");
+}

@@ -33,6 +33,11 @@ pub(super) fn streams(name: StreamName, live: &stream::Config, expected: &stream
     found.compare("allow_direct", live.allow_direct.to_string(), expected.allow_direct.to_string());
     found.compare("no_ack", live.no_ack.to_string(), expected.no_ack.to_string());
     found.compare("sealed", live.sealed.to_string(), expected.sealed.to_string());
+    // What is called off, sent back or released leaves these streams; of `HOOKS` nothing is ever taken out.
+    if name != StreamName::Hooks {
+        found.compare("deny_delete", live.deny_delete.to_string(), expected.deny_delete.to_string());
+    }
+    found.compare("max_consumers", limit(live.max_consumers.into()), limit(expected.max_consumers.into()));
     found.compare(
         "persist_mode",
         live.persist_mode.map_or_else(|| "default".to_owned(), word),
@@ -68,6 +73,9 @@ pub(super) fn consumers(name: &str, live: &consumer::Config, expected: &pull::Co
     );
     found.compare("headers_only", live.headers_only.to_string(), expected.headers_only.to_string());
     found.compare("max_batch", limit(live.max_batch), limit(expected.max_batch));
+    // A consumer that is forgotten while no worker runs would begin anew.
+    found.compare("inactive_threshold", span(live.inactive_threshold), span(expected.inactive_threshold));
+    found.compare("replicas", replicas(live.num_replicas), replicas(expected.num_replicas));
     found.compare("max_expires", span(live.max_expires), span(expected.max_expires));
     found.differences
 }
@@ -123,6 +131,11 @@ fn word(variant: impl Debug) -> String {
 /// A limit; 0 and -1 both say that there is none.
 fn limit(number: i64) -> String {
     if number <= 0 { "unlimited".to_owned() } else { number.to_string() }
+}
+
+/// Of a consumer; none is as many as its stream has.
+fn replicas(number: usize) -> String {
+    if number == 0 { "those of the stream".to_owned() } else { number.to_string() }
 }
 
 /// A length of time in the largest unit that keeps it whole.

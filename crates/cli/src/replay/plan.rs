@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bus::replay::Selected;
 use domain::config::Config;
 use domain::facts::{Facts, Need, Needs};
+use domain::journal::{Outcome, StepState};
 use domain::plan::Verdict;
 use domain::rulebook::{Case, Rulebook};
 use jiff::Timestamp;
@@ -19,9 +20,24 @@ use crate::output::{bold, clean, count, dim, first_line, yellow};
 /// Events that are shown one by one.
 const SHOWN: usize = 20;
 
+/// What is to be done with the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Purpose {
+    /// Decide everything anew.
+    #[default]
+    Anew,
+    /// Go on with what failed, in the run in which it did.
+    Resume,
+    /// Post them to a developer's machine.
+    Post,
+}
+
 /// Works out what would come of an event.
 #[derive(Debug)]
 pub(super) struct Planner<'a> {
+    pub(super) purpose: Purpose,
+    /// Events of which nothing failed are left out.
+    pub(super) only_failed: bool,
     pub(super) config: &'a Config,
     pub(super) rulebook: &'a Rulebook,
     /// Knows which facts were read when the event was decided.
@@ -46,6 +62,17 @@ pub(super) struct EventPlan {
     shadow: Vec<String>,
     /// Facts of the recorded decision were used: hotglue may say otherwise by now.
     with_recorded_facts: bool,
+    /// The run that is gone on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_in: Option<String>,
+    /// Steps of that run that are done, and stay so.
+    #[serde(skip_serializing_if = "is_zero")]
+    done: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,7 +83,66 @@ struct StepPlan {
 }
 
 impl Planner<'_> {
-    pub(super) async fn plan(&self, selected: &Selected) -> Result<EventPlan> {
+    /// None when the event is left out, because nothing of it failed.
+    pub(super) async fn plan(&self, selected: &Selected) -> Result<Option<EventPlan>> {
+        match self.purpose {
+            Purpose::Anew => self.decide(selected).await.map(Some),
+            Purpose::Resume => self.resume(selected).await,
+            Purpose::Post if self.only_failed && self.resume(selected).await?.is_none() => Ok(None),
+            Purpose::Post => Ok(Some(self.bare(selected))),
+        }
+    }
+
+    /// What is known of an event without deciding.
+    fn bare(&self, selected: &Selected) -> EventPlan {
+        let event = explain::read(&selected.envelope, self.config);
+        EventPlan {
+            sequence: selected.sequence,
+            id: event.id.to_string(),
+            kind: event.kind.as_str(),
+            status: event.status,
+            tenant: event.tenant,
+            received_at: event.received_at,
+            steps: Vec::new(),
+            would_ask: Vec::new(),
+            shadow: Vec::new(),
+            with_recorded_facts: false,
+            decided_in: None,
+            done: 0,
+        }
+    }
+
+    /// What failed of an event, by the event log.
+    async fn resume(&self, selected: &Selected) -> Result<Option<EventPlan>> {
+        let log = self.log.context("only the event log knows what failed")?;
+        let Some(record) = log.event(selected.envelope.id.as_str()).await? else { return Ok(None) };
+        let Some(last) = record.attempts.iter().max_by_key(|attempt| (attempt.at, attempt.number)) else {
+            return Ok(None);
+        };
+        if !matches!(last.outcome, Outcome::Dead | Outcome::Retrying) {
+            return Ok(None);
+        }
+        let of_run = format!("{}/{}/", selected.envelope.id, last.run);
+        let (mut steps, mut done) = (Vec::new(), 0);
+        for step in record.steps.iter().filter(|step| step.step.key.as_str().starts_with(&of_run)) {
+            match step.state {
+                StepState::Done | StepState::Superseded => done += 1,
+                StepState::Pending
+                | StepState::Claimed
+                | StepState::Failed
+                | StepState::Unknown
+                | StepState::Skipped => steps.push(StepPlan {
+                    rule: step.step.rule.clone(),
+                    action: step.step.action.word(),
+                    summary: step.step.action.summary(),
+                }),
+            }
+        }
+        let decided_in = Some(last.run.clone());
+        Ok(Some(EventPlan { steps, done, decided_in, ..self.bare(selected) }))
+    }
+
+    async fn decide(&self, selected: &Selected) -> Result<EventPlan> {
         let event = explain::read(&selected.envelope, self.config);
         let flow = self.config.hotglue.flow(&event.flow_id);
         let decide = |facts: &Facts| {
@@ -76,18 +162,7 @@ impl Planner<'_> {
         {
             (decided, with_recorded_facts) = (decide(&facts), true);
         }
-        let mut planned = EventPlan {
-            sequence: selected.sequence,
-            id: event.id.to_string(),
-            kind: event.kind.as_str(),
-            status: event.status.clone(),
-            tenant: event.tenant.clone(),
-            received_at: event.received_at,
-            steps: Vec::new(),
-            would_ask: Vec::new(),
-            shadow: Vec::new(),
-            with_recorded_facts,
-        };
+        let mut planned = EventPlan { with_recorded_facts, ..self.bare(selected) };
         match decided {
             Ok(plan) => {
                 let shadow =
@@ -125,10 +200,23 @@ fn names(needs: &Needs) -> Vec<String> {
     needs.iter().map(name).collect()
 }
 
+/// An event that is to be replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    /// Its sequence in `HOOKS`.
+    pub(super) sequence: u64,
+    pub(super) id: String,
+    /// The run that is gone on with; none where everything is decided anew.
+    pub(super) decided_in: Option<String>,
+}
+
 /// All events, the first of them one by one.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) sequences: Vec<u64>,
+    pub(super) purpose: Purpose,
+    pub(super) items: Vec<Item>,
+    /// Of these nothing failed.
+    pub(super) sound: usize,
     /// No longer in the stream.
     pub(super) gone: usize,
     /// Messages in the stream that are no events.
@@ -156,8 +244,20 @@ pub(super) struct Report<'a> {
 }
 
 impl Plan {
-    pub(super) fn take(&mut self, event: EventPlan) {
-        self.sequences.push(event.sequence);
+    pub(super) fn new(purpose: Purpose) -> Self {
+        Self { purpose, ..Self::default() }
+    }
+
+    pub(super) fn take(&mut self, event: Option<EventPlan>) {
+        let Some(event) = event else {
+            self.sound += 1;
+            return;
+        };
+        self.items.push(Item {
+            sequence: event.sequence,
+            id: event.id.clone(),
+            decided_in: event.decided_in.clone(),
+        });
         for step in &event.steps {
             *self.actions.entry(step.action).or_default() += 1;
         }
@@ -175,7 +275,7 @@ impl Plan {
     pub(super) fn report<'a>(&'a self, run: Option<&'a str>, replayed: usize) -> Report<'a> {
         Report {
             run,
-            events: self.sequences.len(),
+            events: self.items.len(),
             replayed,
             gone: self.gone,
             unreadable: self.unreadable,
@@ -187,18 +287,26 @@ impl Plan {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<_> = self.shown.iter().flat_map(of_event).collect();
-        let more = self.sequences.len().saturating_sub(self.shown.len());
+        let mut lines: Vec<_> = self.shown.iter().flat_map(|event| of_event(event, self.purpose)).collect();
+        let more = self.items.len().saturating_sub(self.shown.len());
         if more > 0 {
             lines.push(dim(format!("… and {more} more")));
         }
         lines.push(String::new());
-        lines.push(bold(format!("{} by the rules of today:", count(self.sequences.len(), "event"))));
+        let events = count(self.items.len(), "event");
+        lines.push(bold(match self.purpose {
+            Purpose::Anew => format!("{events} by the rules of today:"),
+            Purpose::Resume => format!("{events} to be gone on with, each where it failed:"),
+            Purpose::Post => return [lines, vec![bold(events)]].concat(),
+        }));
         lines.extend(self.actions.iter().map(|(action, times)| format!("  {action} {times}×")));
-        for (number, what) in [
-            (self.no_step, "without anything to do"),
-            (self.would_ask, "whose steps depend on what hotglue says then"),
-        ] {
+        let no_step = match self.purpose {
+            Purpose::Resume => "that failed before a step was planned, and are decided then",
+            Purpose::Anew | Purpose::Post => "without anything to do",
+        };
+        for (number, what) in
+            [(self.no_step, no_step), (self.would_ask, "whose steps depend on what hotglue says then")]
+        {
             if number > 0 {
                 lines.push(format!("  {} {what}", count(number, "event")));
             }
@@ -213,6 +321,9 @@ impl Plan {
             let events = count(self.recorded_facts, "event");
             notes.push(format!("for {events} what hotglue had said then was used; it will be asked again"));
         }
+        if self.sound > 0 {
+            notes.push(format!("left out: {} of which nothing failed", count(self.sound, "event")));
+        }
         if self.gone > 0 {
             notes.push(format!("left out: {}, no longer in the stream", count(self.gone, "event")));
         }
@@ -223,7 +334,7 @@ impl Plan {
     }
 }
 
-fn of_event(event: &EventPlan) -> Vec<String> {
+fn of_event(event: &EventPlan, purpose: Purpose) -> Vec<String> {
     let mut head = format!("{} {} {}", event.sequence, short(&event.id), event.kind);
     for text in [&event.status, &event.tenant] {
         if !text.is_empty() {
@@ -237,11 +348,20 @@ fn of_event(event: &EventPlan) -> Vec<String> {
     for step in &event.steps {
         lines.push(format!("    {} {} {}", clean(&step.rule), bold(step.action), first_line(&step.summary)));
     }
+    if event.done > 0 {
+        lines.push(dim(format!("    {} done already, and not done again", count(event.done, "step"))));
+    }
+    if purpose == Purpose::Post {
+        return lines;
+    }
     if !event.would_ask.is_empty() {
         let asked = yellow(format!("would ask hotglue for: {}", clean(&event.would_ask.join(", "))));
         lines.push(format!("    {asked}"));
     } else if event.steps.is_empty() {
-        lines.push(dim("    nothing to do"));
+        lines.push(dim(match purpose {
+            Purpose::Resume => "    nothing was decided yet",
+            Purpose::Anew | Purpose::Post => "    nothing to do",
+        }));
     }
     lines.extend(
         event.shadow.iter().map(|rule| dim(format!("    {} would match in shadow mode", clean(rule)))),
@@ -270,6 +390,8 @@ mod tests {
             would_ask: would_ask.iter().map(ToString::to_string).collect(),
             shadow: Vec::new(),
             with_recorded_facts: false,
+            decided_in: None,
+            done: 0,
         }
     }
 
@@ -281,10 +403,10 @@ mod tests {
     fn totals_count_all_events_and_the_first_are_shown() {
         let mut plan = Plan::default();
         for sequence in 1..=22 {
-            plan.take(event(sequence, &["slack"], &[]));
+            plan.take(Some(event(sequence, &["slack"], &[])));
         }
-        plan.take(event(23, &[], &["linked targets"]));
-        plan.take(event(24, &[], &[]));
+        plan.take(Some(event(23, &[], &["linked targets"])));
+        plan.take(Some(event(24, &[], &[])));
         let shown = shown(&plan);
         for expected in [
             "1 0123456789ab job JOB_FAILED acme received 2026-03-02 12:00:00Z\n    job-failed slack Slack: a",
@@ -300,7 +422,20 @@ mod tests {
     #[test]
     fn what_would_be_asked_is_named() {
         let mut plan = Plan::default();
-        plan.take(event(1, &[], &["linked targets", "state"]));
+        plan.take(Some(event(1, &[], &["linked targets", "state"])));
         assert!(shown(&plan).contains("would ask hotglue for: linked targets, state"));
+    }
+
+    #[test]
+    fn what_is_done_is_told_apart_from_what_is_gone_on_with() {
+        let mut plan = Plan::new(Purpose::Resume);
+        let failed = event(1, &["slack"], &[]);
+        plan.take(Some(EventPlan { decided_in: Some("live".to_owned()), done: 2, ..failed }));
+        plan.take(None);
+        let shown = shown(&plan);
+        assert!(shown.contains("2 steps done already, and not done again"), "{shown}");
+        assert!(shown.contains("1 event to be gone on with, each where it failed:\n  slack 1×"), "{shown}");
+        assert_eq!(plan.items[0].decided_in.as_deref(), Some("live"));
+        assert!(plan.notes()[0].contains("1 event of which nothing failed"), "{:?}", plan.notes());
     }
 }

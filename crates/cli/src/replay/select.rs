@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, anyhow, bail};
 use bus::Bus;
 use bus::replay::Selection;
-use domain::journal::EventRow;
+use domain::journal::{EventRow, Outcome};
 use domain::names::EventId;
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use store::Store;
 
-use super::Args;
+use super::Which;
 use super::plan::{Plan, Planner};
 use crate::events::{Select, unknown};
 
@@ -21,7 +21,8 @@ const WHOLE: usize = 32;
 /// What a person asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub(super) args: &'a Args,
+    pub(super) which: &'a Which,
+    pub(super) only_failed: bool,
     pub(super) now: Timestamp,
 }
 
@@ -54,18 +55,18 @@ pub(super) async fn each(
     plan: &mut Plan,
     planner: &Planner<'_>,
 ) -> Result<()> {
-    let Args { ids, select, .. } = wanted.args;
+    let Which { ids, select, .. } = wanted.which;
     if !ids.is_empty() {
         let (rows, unlogged) = by_id(ids, log).await?;
         let missing = from_rows(bus, rows, bar, plan, planner).await?;
         let missing = [missing, unlogged].concat();
         if !missing.is_empty() {
-            let found = plan.sequences.len();
+            let found = plan.items.len();
             let selection = Selection { ids: missing.clone(), ..Selection::default() };
             scan(bus, &selection, bar, plan, planner).await?;
-            plan.gone += missing.len().saturating_sub(plan.sequences.len() - found);
+            plan.gone += missing.len().saturating_sub(plan.items.len() - found);
         }
-    } else if needs_log(select) {
+    } else if needs_log(select) || wanted.only_failed {
         let log = log
             .as_ref()
             .map_err(|error| anyhow!("{error:#}"))
@@ -75,19 +76,19 @@ pub(super) async fn each(
     } else {
         scan(bus, &selection(wanted), bar, plan, planner).await?;
     }
-    plan.sequences.sort_unstable();
-    plan.sequences.dedup();
+    plan.items.sort_unstable_by_key(|item| item.sequence);
+    plan.items.dedup_by_key(|item| item.sequence);
     Ok(())
 }
 
-fn selection(Wanted { args, now }: Wanted<'_>) -> Selection {
-    let filter = args.select.filter(now);
+fn selection(Wanted { which, now, .. }: Wanted<'_>) -> Selection {
+    let filter = which.select.filter(now);
     Selection {
         ids: Vec::new(),
         since: filter.since,
         until: filter.until,
-        from_sequence: args.from_seq,
-        to_sequence: args.to_seq,
+        from_sequence: which.from_seq,
+        to_sequence: which.to_seq,
         endpoint: filter.endpoint,
         tenant: filter.tenant,
         status: filter.status,
@@ -132,9 +133,13 @@ async fn by_id(ids: &[String], log: &Result<Store>) -> Result<(Vec<EventRow>, Ve
     Ok((rows, unlogged))
 }
 
-async fn from_log(log: &Store, Wanted { args, now }: Wanted<'_>) -> Result<Vec<EventRow>> {
-    let mut filter = args.select.filter(now);
-    (filter.from_sequence, filter.to_sequence) = (args.from_seq, args.to_seq);
+async fn from_log(log: &Store, Wanted { which, only_failed, now }: Wanted<'_>) -> Result<Vec<EventRow>> {
+    let mut filter = which.select.filter(now);
+    (filter.from_sequence, filter.to_sequence) = (which.from_seq, which.to_seq);
+    if only_failed {
+        // What is being retried is at work already: it is gone on with only where it was asked for.
+        filter.outcome = filter.outcome.or(Some(Outcome::Dead));
+    }
     let mut rows = Vec::new();
     loop {
         let page = log.events(&filter, PAGE).await?;
@@ -170,8 +175,6 @@ async fn from_rows(
 
 #[cfg(test)]
 mod tests {
-    use domain::journal::Outcome;
-
     use super::*;
 
     #[test]

@@ -1,0 +1,170 @@
+//! May this NATS user do what it is here for? Found out by messages that are refused for what is in them, wherever they
+//! are allowed at all: none is stored, none changes anything.
+
+use async_nats::{HeaderMap, RequestErrorKind};
+use bytes::Bytes;
+use domain::names::subject_token;
+
+use crate::connect::{Bus, REQUEST_TIMEOUT};
+use crate::denied::Denied;
+use crate::topology::StreamName;
+
+/// No stream is called so: a message that expects it is stored nowhere.
+const NO_STREAM: &str = "GLUEHOOK_PERMISSION_PROBE";
+/// No JSON: the API refuses it before it looks at anything.
+const NO_JSON: Bytes = Bytes::from_static(b"{");
+/// A sequence that no stream has reached: a worker that says it is still busy with it says nothing.
+const NO_SEQUENCE: u64 = 999_999_999_999;
+
+/// What a program does with NATS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty<'a> {
+    /// Store the webhooks of an endpoint.
+    Receive { endpoint: &'a str },
+    /// Keep the refused requests of an endpoint.
+    Quarantine { endpoint: &'a str },
+    /// Take events, settle and bury them.
+    Work,
+    /// Look at events, dead letters and refused requests.
+    Look,
+    /// Have events worked on again.
+    Replay,
+    /// Take messages out of a stream: dead letters, refused requests, replays that were called off.
+    Remove(StreamName),
+    /// Create streams and consumers, and change them.
+    SetUp,
+}
+
+/// One message that is harmless and shows whether it is let through.
+struct Probe {
+    subject: String,
+    headers: HeaderMap,
+    body: Bytes,
+    /// What must be allowed.
+    allow: String,
+}
+
+/// What this user would need for `duty` and may not.
+///
+/// # Errors
+/// NATS does not answer.
+pub async fn missing(bus: &Bus, duty: Duty<'_>) -> Result<Vec<Denied>, String> {
+    let silent = || bus.request_failed("permissions can't be looked at", &"no answer");
+    let mut missing = Vec::new();
+    for probe in probes(duty) {
+        let Probe { subject, headers, body, allow } = probe;
+        let answer = bus.client.request_with_headers(subject.clone(), headers, body);
+        let answer = bus.unless_denied(&subject, tokio::time::timeout(REQUEST_TIMEOUT, answer)).await;
+        match answer {
+            Ok(Ok(answer)) => match answer.map_err(|error| error.kind()) {
+                // It was let through.
+                Ok(_) | Err(RequestErrorKind::NoResponders) => {}
+                Err(_) => return Err(silent()),
+            },
+            Ok(Err(_)) => return Err(silent()),
+            Err(denied) => missing.push(denied.of(&allow)),
+        }
+    }
+    Ok(missing)
+}
+
+fn probes(duty: Duty<'_>) -> Vec<Probe> {
+    match duty {
+        Duty::Receive { endpoint } => {
+            let endpoint = subject_token(endpoint);
+            vec![stored(format!("hooks.{endpoint}.unknown._._"), format!("hooks.{endpoint}.>"))]
+        }
+        Duty::Quarantine { endpoint } => {
+            let subject = format!("rejected.{}", subject_token(endpoint));
+            vec![stored(subject.clone(), subject)]
+        }
+        Duty::Work => {
+            let mut probes = vec![stored("dead._.unknown._._".to_owned(), "dead.>".to_owned())];
+            for stream in StreamName::ALL {
+                let Some(consumer) = stream.consumer() else { continue };
+                let consumer = format!("{}.{consumer}", stream.name());
+                probes.push(api(format!("$JS.API.CONSUMER.MSG.NEXT.{consumer}"), None));
+                probes.push(Probe {
+                    subject: format!("$JS.ACK.{consumer}.1.{NO_SEQUENCE}.1.1.0"),
+                    headers: HeaderMap::new(),
+                    body: Bytes::from_static(b"+WPI"),
+                    allow: format!("$JS.ACK.{consumer}.>"),
+                });
+            }
+            probes
+        }
+        Duty::Look => StreamName::ALL
+            .into_iter()
+            .flat_map(|stream| {
+                let name = stream.name();
+                [
+                    api(format!("$JS.API.STREAM.MSG.GET.{name}"), None),
+                    api(
+                        format!("$JS.API.CONSUMER.CREATE.{name}.reader-probe.{}", stream.subject()),
+                        Some(format!("$JS.API.CONSUMER.CREATE.{name}.>")),
+                    ),
+                    api(
+                        format!("$JS.API.CONSUMER.MSG.NEXT.{name}.reader-probe"),
+                        Some(format!("$JS.API.CONSUMER.MSG.NEXT.{name}.>")),
+                    ),
+                ]
+            })
+            .collect(),
+        Duty::Replay => vec![stored("replay._._.unknown._._".to_owned(), "replay.>".to_owned())],
+        Duty::Remove(stream) => vec![api(format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name()), None)],
+        Duty::SetUp => StreamName::ALL
+            .into_iter()
+            .flat_map(|stream| {
+                let name = stream.name();
+                let verbs =
+                    ["CREATE", "UPDATE"].map(|verb| api(format!("$JS.API.STREAM.{verb}.{name}"), None));
+                let consumer = stream
+                    .consumer()
+                    .map(|consumer| api(format!("$JS.API.CONSUMER.CREATE.{name}.{consumer}"), None));
+                verbs.into_iter().chain(consumer)
+            })
+            .collect(),
+    }
+}
+
+/// A message for a stream, which must not take it.
+fn stored(subject: String, allow: String) -> Probe {
+    let mut headers = HeaderMap::new();
+    headers.insert(async_nats::header::NATS_EXPECTED_STREAM, NO_STREAM);
+    Probe { subject, headers, body: Bytes::new(), allow }
+}
+
+/// A request of the NATS API that says nothing.
+fn api(subject: String, allow: Option<String>) -> Probe {
+    let allow = allow.unwrap_or_else(|| subject.clone());
+    Probe { subject, headers: HeaderMap::new(), body: NO_JSON, allow }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_be_allowed_is_what_is_tried() {
+        let duties = [
+            Duty::Receive { endpoint: "a.b" },
+            Duty::Quarantine { endpoint: "a.b" },
+            Duty::Work,
+            Duty::Look,
+            Duty::Replay,
+            Duty::Remove(StreamName::Dead),
+            Duty::SetUp,
+        ];
+        for Probe { subject, allow, .. } in duties.into_iter().flat_map(probes) {
+            let covered =
+                allow.strip_suffix('>').map_or(subject == allow, |start| subject.starts_with(start));
+            assert!(covered, "{allow} does not cover {subject}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_stays_one_token() {
+        let probes = probes(Duty::Receive { endpoint: "a.b" });
+        assert_eq!(probes[0].subject, "hooks.a%2Eb.unknown._._");
+    }
+}
