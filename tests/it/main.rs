@@ -3,6 +3,10 @@
 
 /// What the queue promises, against a real nats-server.
 mod bus_contract;
+/// Nothing lost, nothing twice: each kind of trouble for a few seconds, and what is left of the promises then.
+mod chaos;
+/// What the fuzzer is given to begin with holds in every run.
+mod fuzz_corpus;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
 /// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.

@@ -74,6 +74,7 @@ on_every_database! {
         decision_is_write_once
         decision_names_the_rules_that_took_the_event
         older_event_never_replaces_a_newer_value
+        value_that_a_newer_event_met_is_not_replaced_by_an_older_one
         value_comes_back_letter_by_letter
         decision_is_made_anew_when_a_value_it_read_was_replaced
         of_events_decided_at_once_one_sees_the_value_change
@@ -98,6 +99,7 @@ on_every_database! {
         late_end_changes_nothing
         step_of_no_decision_is_a_bug
         reopened_steps_can_be_claimed_again
+        failed_step_that_is_reopened_remembers_a_lost_answer
         runs_have_steps_of_their_own;
     turns:
         an_older_event_never_changes_a_schedule_after_a_newer_one

@@ -348,6 +348,19 @@ pub struct Jetstream {
     #[serde(deserialize_with = "span::de_duration")]
     #[schemars(schema_with = "span::duration_schema")]
     pub duplicate_window: Duration,
+    /// How long a worker may stay silent about an event before it is given to another: what a killed worker had in hand
+    /// waits so long. A worker that is well says three times as often that it is at it.
+    #[serde(deserialize_with = "ack_wait")]
+    pub ack_wait: Duration,
+}
+
+/// Less would be shorter than the pauses of a busy machine, and every event would be delivered again and again.
+fn ack_wait<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let wait = span::de_duration(deserializer)?;
+    if wait < Duration::from_secs(1) {
+        return Err(serde::de::Error::custom("ack_wait is too short: write \"1s\" or more"));
+    }
+    Ok(wait)
 }
 
 impl Default for Jetstream {
@@ -357,6 +370,7 @@ impl Default for Jetstream {
             max_age: Duration::from_secs(30 * 86_400),
             max_bytes: None,
             duplicate_window: Duration::from_secs(86_400),
+            ack_wait: Duration::from_secs(30),
         }
     }
 }

@@ -81,6 +81,29 @@ mod tests {
         }
 
         #[test]
+        fn whatever_is_asked_waiting_is_bounded_and_comes_to_an_end(
+            attempts in 1u32..30,
+            first in 0u64..10_000,
+            most in 0u64..1_000_000,
+            asked in prop::collection::vec(prop::option::of(0u64..u64::MAX), 30),
+            seed: u64,
+        ) {
+            let (first, most) = (Duration::from_millis(first), Duration::from_millis(most));
+            let policy = Policy { attempts, first, most };
+            let mut waited = Duration::ZERO;
+            let mut failures = 0;
+            for asked in asked {
+                failures += 1;
+                match next(&policy, failures, asked.map(Duration::from_secs), seed) {
+                    Next::After(wait) => waited += wait,
+                    Next::GiveUp => break,
+                }
+            }
+            prop_assert_eq!(failures, attempts);
+            prop_assert!(waited <= attempts * (most + most / 4 + LONGEST_ASKED), "{waited:?}");
+        }
+
+        #[test]
         fn same_seed_same_wait(failures in 1u32..11, seed: u64) {
             let policy = Policy::default();
             prop_assert_eq!(next(&policy, failures, None, seed), next(&policy, failures, None, seed));

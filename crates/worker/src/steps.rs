@@ -9,6 +9,7 @@ use domain::event::Event;
 use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
+use jiff::SignedDuration;
 use store::StoreError;
 
 use crate::{Deps, process};
@@ -162,11 +163,22 @@ async fn one(deps: &Deps, event: &Event, step: &Step, superseded: &[&Action]) ->
             return Ok(Went::NotNow(why, wait));
         }
     };
+    // A process that was stopped, or a machine that slept, goes on as if no time had passed.
+    let late = || {
+        deps.clock.now().duration_since(now)
+            >= SignedDuration::try_from(deps.lease).unwrap_or(SignedDuration::MAX)
+    };
+    if late() {
+        drop(pass);
+        return Ok(Went::Busy(LOOK_AGAIN));
+    }
     let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&action)).await else {
         let why = process::CUT.to_owned();
         settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
         return Ok(Went::NotNow(why, process::HANDED_BACK));
     };
+    // After its lease, another may have done the same: the end is that of a second attempt.
+    let begun = begun + u32::from(late());
     let (sign, why) =
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_consumer_that_backs_off_is_told() {
         use async_nats::jetstream::consumer::IntoConsumerConfig as _;
-        let expected = expected_consumer("worker");
+        let expected = expected_consumer("worker", &Jetstream::default());
         let same = expected.clone().into_consumer_config();
         assert_eq!(texts(&consumers("worker", &same, &expected)), Vec::<String>::new());
         let live = consumer::Config { backoff: vec![Duration::from_secs(1)], max_ack_pending: 10, ..same };
