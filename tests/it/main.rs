@@ -23,6 +23,8 @@ mod operator;
 mod rehearsal;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
+/// Rules in shadow, and a worker that only observes.
+mod shadow;
 /// What every event log promises, on `SQLite` and on Postgres.
 mod store_contract;
 /// The house keeps its own rules.

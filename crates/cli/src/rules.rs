@@ -2,6 +2,7 @@
 
 mod backtest;
 mod check;
+mod diff_shadow;
 mod junit;
 mod scenarios;
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     },
     /// Try a rulebook on recorded events: what would have been done otherwise?
     Backtest(backtest::Args),
+    /// Hold what rules in shadow would have done against what was done
+    DiffShadow(diff_shadow::Args),
 }
 
 pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
@@ -38,6 +41,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
         Command::Check(args) => check::run(common, &args),
         Command::Test { path, junit } => scenarios::run(common, path.as_deref(), junit.as_deref()),
         Command::Backtest(args) => Ok(backtest::run(common, &args).await),
+        Command::DiffShadow(args) => Ok(diff_shadow::run(common, &args).await),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod redact;
 pub mod retry;
 pub mod rulebook;
 pub mod schema;
+pub mod shadow;
 pub mod signature;
 pub mod span;
 pub mod standin;
