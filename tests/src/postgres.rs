@@ -94,7 +94,6 @@ pub fn server() -> PostgresServer {
 }
 
 /// nextest gives every test a process of its own: then the server is that of nextest, and whoever comes first starts it.
-#[expect(clippy::disallowed_methods, reason = "tests have no flags")]
 fn found_or_started() -> Result<PostgresServer> {
     let of = match std::env::var_os("NEXTEST") {
         Some(_) => std::os::unix::process::parent_id(),
@@ -113,7 +112,6 @@ fn found_or_started() -> Result<PostgresServer> {
     PostgresServer::start(&programs()?, &home, of)
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests have no flags")]
 fn programs() -> Result<PathBuf> {
     match std::env::var_os("GLUEHOOK_TEST_POSTGRES_BIN") {
         Some(given) => Ok(Path::new(&given).to_owned()),
