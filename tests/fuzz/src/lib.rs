@@ -16,8 +16,11 @@ use domain::signature::{Encoding, Hash, Proof, sign_hotglue, verify};
 use jiff::Timestamp;
 use secrecy::SecretSlice;
 
-/// Every function, by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// What a fuzzer runs.
+pub type Target = fn(&[u8]);
+
+/// Every target, by its name.
+pub const TARGETS: [(&str, Target); 7] = [
     ("signature", signature),
     ("envelope", envelope),
     ("wire", wire),

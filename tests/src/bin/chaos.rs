@@ -51,7 +51,18 @@ fn main() -> ExitCode {
         let began = Instant::now();
         fresh(&home);
         let home = std::path::absolute(&home).expect("a path");
-        let round = runtime.block_on(run(*scenario, &home, Duration::from_secs(args.seconds), round_seed));
+        let length = Duration::from_secs(args.seconds);
+        let ran = runtime.block_on(async {
+            tokio::select! {
+                round = run(*scenario, &home, length, round_seed) => Some(round),
+                // Everything that was started ends with it.
+                _asked = tokio::signal::ctrl_c() => None,
+            }
+        });
+        let Some(round) = ran else {
+            println!("stopped during {}", scenario.name());
+            break;
+        };
         println!(
             "{:27} {:3} s  {:4} blows  {:5} posted  {:5} 2xx  {:4} not  {} lost  {} repeated",
             scenario.name(),

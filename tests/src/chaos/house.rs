@@ -103,7 +103,7 @@ impl House {
         let doubles = [hotglue.start().await, slack.start().await];
         let broker = Broker::start(home, needs.nodes);
         let ports = free_ports(2 + needs.workers);
-        write_files(home, doubles[0].url(), doubles[1].url(), needs.nodes);
+        write_files(home, &doubles[0].url(), &doubles[1].url(), needs.nodes);
         let nats = broker.url();
         let common = |admin: u16| {
             vec![
@@ -304,7 +304,7 @@ impl House {
     }
 }
 
-fn write_files(home: &Path, hotglue: String, slack: String, replicas: usize) {
+fn write_files(home: &Path, hotglue: &str, slack: &str, replicas: usize) {
     let config = format!(
         r##"
 [[endpoint]]

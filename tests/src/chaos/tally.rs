@@ -54,17 +54,17 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn lost(&mut self, why: String) {
+    fn lost(&mut self, why: &str) {
         self.lost += 1;
         self.violations.push(format!("lost: {why}"));
     }
 
-    fn repeated(&mut self, why: String) {
+    fn repeated(&mut self, why: &str) {
         self.repeated += 1;
         self.violations.push(format!("repeated: {why}"));
     }
 
-    fn wrong(&mut self, why: String) {
+    fn wrong(&mut self, why: &str) {
         self.violations.push(format!("wrong: {why}"));
     }
 }
@@ -75,18 +75,18 @@ pub fn tally(seen: &Seen) -> Tally {
     let mut tally = Tally { posted: seen.sent.len(), logged: seen.log.len(), ..Tally::default() };
     let known: BTreeSet<&str> = seen.sent.iter().map(|sent| sent.id.as_str()).collect();
     for id in seen.log.keys().filter(|id| !known.contains(id.as_str())) {
-        tally.wrong(format!("event {id} is in the log, and nobody posted it"));
+        tally.wrong(&format!("event {id} is in the log, and nobody posted it"));
     }
     for sent in &seen.sent {
         tally.answered += usize::from(sent.stored > 0);
         tally.refused += sent.refused + sent.unanswered;
         for complaint in &sent.complaints {
-            tally.wrong(format!("event {}: {complaint}", sent.id));
+            tally.wrong(&format!("event {}: {complaint}", sent.id));
         }
         match seen.log.get(&sent.id) {
             Some(record) => ended(&mut tally, sent, record),
             None if sent.stored > 0 => {
-                tally.lost(format!("event {} was answered 2xx and is not in the log", sent.id))
+                tally.lost(&format!("event {} was answered 2xx and is not in the log", sent.id))
             }
             None => {}
         }
@@ -96,7 +96,7 @@ pub fn tally(seen: &Seen) -> Tally {
     jobs(&mut tally, seen);
     newest(&mut tally, seen);
     if seen.waiting != Some(0) {
-        tally.wrong(format!("the queue holds {:?} events when all is quiet", seen.waiting));
+        tally.wrong(&format!("the queue holds {:?} events when all is quiet", seen.waiting));
     }
     tally.effects = seen.texts.len() + seen.jobs.len() + seen.schedule_changes;
     tally
@@ -119,8 +119,8 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
             record.row.why.as_deref().unwrap_or("no reason is told")
         );
         match outcome {
-            Outcome::Open | Outcome::Retrying => tally.lost(what),
-            Outcome::NoRule | Outcome::Done | Outcome::Dead => tally.wrong(what),
+            Outcome::Open | Outcome::Retrying => tally.lost(&what),
+            Outcome::NoRule | Outcome::Done | Outcome::Dead => tally.wrong(&what),
         }
     }
     tally.dead += usize::from(outcome == Outcome::Dead);
@@ -128,9 +128,9 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
         match step.state {
             StepState::Done => tally.steps += 1,
             StepState::Pending | StepState::Claimed => {
-                tally.lost(format!("step {} is {}", step.step.key.as_str(), step.state.as_str()));
+                tally.lost(&format!("step {} is {}", step.step.key.as_str(), step.state.as_str()));
             }
-            StepState::Failed | StepState::Skipped => tally.wrong(format!(
+            StepState::Failed | StepState::Skipped => tally.wrong(&format!(
                 "step {} is {}: {}",
                 step.step.key.as_str(),
                 step.state.as_str(),
@@ -143,7 +143,7 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
     // Independent of what was decided: the rules are known here too.
     for word in words(sent.kind) {
         if !record.steps.iter().any(|step| step.step.action.word() == *word) {
-            tally.lost(format!("event {} ({:?}) has no step {word}", sent.id, sent.kind));
+            tally.lost(&format!("event {} ({:?}) has no step {word}", sent.id, sent.kind));
         }
     }
 }
@@ -167,18 +167,18 @@ fn letters(tally: &mut Tally, seen: &Seen) {
         let is_dead = record.row.outcome == Outcome::Dead;
         let live = letters.get(&(id.as_str(), LIVE)).copied().unwrap_or(0);
         if is_dead && live == 0 {
-            tally.lost(format!("event {id} is dead, and has no dead letter"));
+            tally.lost(&format!("event {id} is dead, and has no dead letter"));
         }
         if !is_dead && live > 0 {
-            tally.wrong(format!("event {id} is {}, and has a dead letter", record.row.outcome.as_str()));
+            tally.wrong(&format!("event {id} is {}, and has a dead letter", record.row.outcome.as_str()));
         }
     }
     for ((id, run), count) in letters {
         if !seen.log.contains_key(id) {
-            tally.lost(format!("a dead letter is about event {id}, which is not in the log"));
+            tally.lost(&format!("a dead letter is about event {id}, which is not in the log"));
         }
         if count > 1 {
-            tally.wrong(format!("event {id} has {count} dead letters of run {run}"));
+            tally.wrong(&format!("event {id} has {count} dead letters of run {run}"));
         }
     }
 }
@@ -237,16 +237,16 @@ fn compare(tally: &mut Tally, what: &str, there: &[String], bounds: BTreeMap<&st
     for (name, Bounds(least, most)) in bounds {
         let count = counts.remove(name).unwrap_or(0);
         if count < least {
-            tally.lost(format!("{what} {name:?} is there {count} times, and by the ledger {least}"));
+            tally.lost(&format!("{what} {name:?} is there {count} times, and by the ledger {least}"));
         }
         if count > most {
-            tally.repeated(format!(
+            tally.repeated(&format!(
                 "{what} {name:?} is there {count} times, and by the ledger {most} at most"
             ));
         }
     }
     for name in counts.keys() {
-        tally.wrong(format!("{what} {name:?} is there, and no step says so"));
+        tally.wrong(&format!("{what} {name:?} is there, and no step says so"));
     }
 }
 
@@ -265,7 +265,7 @@ fn newest(tally: &mut Tally, seen: &Seen) {
     for (tenant, sent) in newest {
         let state = seen.schedules.get(tenant).copied();
         if state != sent.schedule() {
-            tally.wrong(format!(
+            tally.wrong(&format!(
                 "the schedule of {tenant} is {state:?}, but its newest event {} says {:?}",
                 sent.id,
                 sent.schedule()
@@ -273,7 +273,7 @@ fn newest(tally: &mut Tally, seen: &Seen) {
         }
         let news = seen.news.get(tenant).map(String::as_str);
         if news != Some(sent.status()) {
-            tally.wrong(format!(
+            tally.wrong(&format!(
                 "what is remembered of {tenant} is {news:?}, but its newest event {} says {:?}",
                 sent.id,
                 sent.status()

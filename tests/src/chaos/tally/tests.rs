@@ -6,6 +6,9 @@ use serde_json::json;
 use super::*;
 use crate::chaos::load::sent;
 
+/// How a house lies.
+type Lie = fn(&mut Seen);
+
 /// An honest house: one event of each kind, all as it must be.
 fn honest() -> Seen {
     let mut seen = Seen { waiting: Some(0), ..Seen::default() };
@@ -132,7 +135,7 @@ fn an_honest_house_broke_no_promise() {
 
 #[test]
 fn whatever_is_lost_is_found() {
-    let lies: [(&str, fn(&mut Seen)); 9] = [
+    let lies: [(&str, Lie); 9] = [
         ("an event", |seen| {
             let id = id(seen, Kind::Quiet);
             seen.log.remove(&id);
@@ -188,7 +191,7 @@ fn whatever_is_repeated_is_found_unless_its_step_says_so() {
 
 #[test]
 fn whatever_else_is_wrong_is_found() {
-    let lies: [(&str, fn(&mut Seen)); 8] = [
+    let lies: [(&str, Lie); 8] = [
         ("an older event's schedule", |seen| {
             seen.schedules.insert("t1".to_owned(), false);
         }),
