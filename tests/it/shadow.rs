@@ -3,7 +3,7 @@
 use domain::journal::Outcome;
 use domain::plan::Verdict;
 use sandbox::webhook;
-use tests::stage::{ENV, FLOW, Setting, Stage};
+use tests::stage::{Setting, Stage};
 
 const LIVE_AND_SHADOW: &str = r#"
 [[rule]]
@@ -63,7 +63,6 @@ async fn a_rule_in_shadow_records_what_it_would_do_and_is_held_against_the_live_
 #[tokio::test]
 async fn a_worker_that_only_observes_does_nothing_and_records_what_it_would_have_done() {
     let stage = Stage::with(Setting { worker: vec!["--observe".to_owned()], ..Setting::default() }).await;
-    stage.hotglue.tenant(ENV, FLOW, "1414_1");
     let exact = stage.post(&webhook::exact_401_job()).await;
     let synced = stage.post(&webhook::job(|_| {})).await;
     let record = stage.settled(&exact, Outcome::Done).await;
