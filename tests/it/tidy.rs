@@ -260,9 +260,9 @@ async fn the_commands_of_the_readme_are_those_of_the_program() {
         .filter_map(|line| line.strip_prefix("| `gluehook "))
         .filter_map(|rest| rest.split('`').next())
         .map(|command| {
-            let words = command
-                .split(' ')
-                .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+            let words = command.split(' ').take_while(|word| {
+                !word.starts_with('-') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+            });
             words.collect::<Vec<_>>().join(" ")
         })
         .collect();

@@ -234,6 +234,33 @@ async fn a_worker_killed_while_it_acts_leaves_a_single_effect() {
 }
 
 #[tokio::test]
+async fn an_event_that_every_worker_dies_over_ends_in_the_dead_letters_with_the_number_of_attempts() {
+    let setting = Setting {
+        rules: Some(SCHEDULES.to_owned()),
+        config: "[jetstream]\nack_wait = \"1s\"\n".to_owned(),
+        without_worker: true,
+        ..Setting::default()
+    };
+    let mut stage = Stage::with(setting).await;
+    stage.hotglue.every_on(1, "PUT", "/jobs/schedule", Fault::Delay(Duration::from_secs(600)));
+    let id = stage.post(&at(1, "JOB_COMPLETED")).await;
+    for death in 1..=10 {
+        stage.start_worker().await;
+        let at_work = Duration::from_secs(60);
+        assert!(stage.hotglue.until(at_work, |hotglue| hotglue.calls().len() >= death).await);
+        stage.worker().kill().await;
+    }
+    stage.start_worker().await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    let why = record.row.why.unwrap_or_default();
+    assert!(why.contains("begun 10 times"), "{why}");
+    let (_, letters, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    let letters: serde_json::Value = serde_json::from_str(&letters).unwrap();
+    assert_eq!(letters[0]["attempts"], 11, "{letters}");
+    assert_eq!(stage.hotglue.calls().len(), 10, "the one that gave up made no call");
+}
+
+#[tokio::test]
 async fn a_slow_tenant_does_not_hold_up_another() {
     let stage = with_rules(SCHEDULES).await;
     let other = stage.hotglue.tenant(ENV, FLOW, "2");

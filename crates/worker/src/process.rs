@@ -122,10 +122,13 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     let event = &arrival.event;
     let seen = deps.store.remember(arrival, run).await?;
     deps.readiness.set("event-log", Ok(()));
-    if seen == Seen::Again && deps.store.unfinished(&event.id).await? > MAX_CRASHES {
-        return Err(Stop::Permanent(format!(
-            "work on this event was begun more than {MAX_CRASHES} times and never came to an end: a worker may die over it"
-        )));
+    if seen == Seen::Again {
+        let begun = deps.store.unfinished(&event.id).await?.saturating_sub(1);
+        if begun >= MAX_CRASHES {
+            return Err(Stop::Permanent(format!(
+                "work on this event was begun {begun} times and never came to an end: a worker may die over it"
+            )));
+        }
     }
     let decision = match deps.store.decision(&event.id, run).await? {
         // Such an event was buried. It is here again because a person sent it back: the rules may be mended by now.
@@ -386,7 +389,9 @@ async fn transient(
 }
 
 async fn bury(deps: &Deps, event: &Event, run: &str, why: String) -> Result<End, StoreError> {
-    let attempts = record(deps, event, run, Outcome::Dead, Some(&why)).await?;
+    // Attempts that a worker died over were never written down as failed.
+    let died = deps.store.unfinished(&event.id).await?.saturating_sub(1);
+    let attempts = record(deps, event, run, Outcome::Dead, Some(&why)).await? + died;
     tracing::warn!(event = %event.id, tenant = ?event.tenant, attempts, ?why, "buried");
     let since = deps.store.first_failed_at(&event.id, run).await?;
     Ok(End::Bury { why, attempts, since })
