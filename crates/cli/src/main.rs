@@ -16,6 +16,7 @@ mod rules;
 mod sandbox;
 mod send;
 mod setup;
+mod undo;
 mod up;
 
 use std::path::PathBuf;
@@ -86,9 +87,11 @@ enum Command {
     /// Requests that were refused for want of proof
     #[command(subcommand)]
     Rejected(rejected::Command),
-    /// Check and test a rulebook
+    /// Check and test a rulebook; resume rules that are paused
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Put schedules back that a rule has changed
+    Undo(undo::Args),
     /// Check configuration, secrets, NATS, event log, hotglue and Slack
     Doctor(doctor::Args),
     /// Create and verify streams and consumers
@@ -122,7 +125,8 @@ async fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&common, *args).await,
         Command::Dead(command) => dead::run(&common, command).await,
         Command::Rejected(command) => rejected::run(&common, command).await,
-        Command::Rules(command) => rules::run(&common, command),
+        Command::Rules(command) => rules::run(&common, command).await,
+        Command::Undo(args) => undo::run(&common, args).await,
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,
         Command::Completions(args) => completions::run(&args),

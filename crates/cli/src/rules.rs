@@ -1,5 +1,6 @@
-//! `gluehook rules`: is a rulebook sound, and does it do what its scenarios say?
+//! `gluehook rules`: is a rulebook sound, does it do what its scenarios say, and is a rule of it paused?
 
+mod paused;
 mod scenarios;
 
 use std::path::{Path, PathBuf};
@@ -26,12 +27,21 @@ pub(crate) enum Command {
         #[arg(value_name = "DIR")]
         path: Option<PathBuf>,
     },
+    /// List rules that are paused because they would have touched more tenants than their limit
+    Paused,
+    /// Have done what is held of a paused rule, and let the rule act again
+    Resume(paused::Args),
+    /// Never do what is held of a paused rule, and let the rule act again
+    Drop(paused::DropArgs),
 }
 
-pub(crate) fn run(common: &Common, command: Command) -> Result<ExitCode> {
+pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
     match command {
         Command::Check { file } => check(common, file.as_deref().or(common.rules.as_deref())),
         Command::Test { path } => scenarios::run(common, path.as_deref()),
+        Command::Paused => paused::list(common).await,
+        Command::Resume(args) => paused::resume(common, &args).await,
+        Command::Drop(args) => paused::drop_held(common, &args).await,
     }
 }
 

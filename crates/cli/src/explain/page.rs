@@ -109,8 +109,10 @@ fn of_record(number: usize, record: &StepRecord) -> Vec<String> {
     let state = match record.state {
         StepState::Done => green(record.state.as_str()),
         StepState::Failed => red(record.state.as_str()),
-        StepState::Pending | StepState::Claimed | StepState::Unknown => yellow(record.state.as_str()),
-        StepState::Superseded | StepState::Skipped => dim(record.state.as_str()),
+        StepState::Pending | StepState::Claimed | StepState::Unknown | StepState::Held => {
+            yellow(record.state.as_str())
+        }
+        StepState::Superseded | StepState::Skipped | StepState::Dropped => dim(record.state.as_str()),
     };
     let mut lines = vec![format!("      {number}. {state} {}", first_line(&record.step.action.summary()))];
     for (name, text) in [("asked", &record.request), ("answer", &record.answer), ("error", &record.error)] {
