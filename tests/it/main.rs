@@ -3,6 +3,10 @@
 
 /// What the queue promises, against a real nats-server.
 mod bus_contract;
+/// Nothing lost, nothing twice: each kind of trouble for a few seconds, and what is left of the promises then.
+mod chaos;
+/// What the fuzzer is given to begin with holds in every run.
+mod fuzz_corpus;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
 /// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
@@ -17,8 +21,12 @@ mod nats_users;
 mod operating;
 /// The operator's tool against a running Gluehook.
 mod operator;
+/// Rules that are checked, explained, tried on the past, and tested with what came in.
+mod rehearsal;
 /// The rules that ship, from signed webhook to hotglue and Slack.
 mod seed_rules;
+/// Rules in shadow, and a worker that only observes.
+mod shadow;
 /// What every event log promises, on `SQLite` and on Postgres.
 mod store_contract;
 /// The house keeps its own rules.

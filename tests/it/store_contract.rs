@@ -8,6 +8,7 @@ mod limits;
 mod listing;
 mod opening;
 mod opening_postgres;
+mod recorded;
 mod samples;
 mod turns;
 
@@ -74,6 +75,7 @@ on_every_database! {
         decision_is_write_once
         decision_names_the_rules_that_took_the_event
         older_event_never_replaces_a_newer_value
+        value_that_a_newer_event_met_is_not_replaced_by_an_older_one
         value_comes_back_letter_by_letter
         decision_is_made_anew_when_a_value_it_read_was_replaced
         of_events_decided_at_once_one_sees_the_value_change
@@ -98,13 +100,15 @@ on_every_database! {
         late_end_changes_nothing
         step_of_no_decision_is_a_bug
         reopened_steps_can_be_claimed_again
+        failed_step_that_is_reopened_remembers_a_lost_answer
         runs_have_steps_of_their_own;
     turns:
         an_older_event_never_changes_a_schedule_after_a_newer_one
         schedules_of_one_tenant_are_changed_one_at_a_time
         of_many_events_at_once_one_has_the_turn
         a_job_of_one_name_is_started_by_one_event_at_a_time
-        uncertain_attempt_keeps_the_turn_until_its_lease_ends
+        uncertain_attempt_keeps_the_turn_for_a_while
+        event_that_is_given_up_holds_nobody_up
         turn_of_a_dead_worker_is_taken_over
         late_end_of_an_older_change_is_not_noted_over_a_newer_one
         settled_step_leaves_the_turn_alone;
@@ -129,4 +133,8 @@ on_every_database! {
         event_is_found_by_how_its_id_begins
         ambiguous_beginning_names_the_candidates
         record_tells_all;
+    recorded:
+        recorded_events_come_in_their_order_with_what_was_decided
+        a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants
+        a_replay_does_not_stand_in_for_the_live_decision;
 }

@@ -38,6 +38,7 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("async-nats", &["bus"]),
     ("sqlx", &["store-postgres", "store-sqlite"]),
     ("reqwest", &["effects", "cli"]),
+    ("redb", &["ingest"]),
     ("axum", &["ingest", "service"]),
 ];
 
@@ -259,7 +260,9 @@ async fn the_commands_of_the_readme_are_those_of_the_program() {
         .filter_map(|line| line.strip_prefix("| `gluehook "))
         .filter_map(|rest| rest.split('`').next())
         .map(|command| {
-            let words = command.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+            let words = command
+                .split(' ')
+                .take_while(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
             words.collect::<Vec<_>>().join(" ")
         })
         .collect();

@@ -202,6 +202,23 @@ async fn an_older_event_never_undoes_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_message_after_a_change_that_was_not_made_says_so() {
+    let rules = format!(
+        "{SCHEDULES}[[rule]]\nname = 'on-and-told'\non = ['job']\nwhen = ['event.completed']\n[[rule.do]]\naction = 'enable_schedule'\n[[rule.do]]\naction = 'slack'\ntext = 'the schedule is on'\n"
+    );
+    let stage = with_rules(&rules).await;
+    let newer = stage.post(&at(30, "SYNC_FAILED")).await;
+    stage.settled(&newer, Outcome::Done).await;
+    let older = stage.post(&at(10, "JOB_COMPLETED")).await;
+    stage.settled(&older, Outcome::Done).await;
+    let texts = stage.slack.texts();
+    assert!(texts[0].starts_with("the schedule is on\n") && texts[0].contains("Not so"), "{texts:?}");
+    let newest = stage.post(&at(50, "JOB_COMPLETED")).await;
+    stage.settled(&newest, Outcome::Done).await;
+    assert_eq!(stage.slack.texts()[1], "the schedule is on");
+}
+
+#[tokio::test]
 async fn a_worker_killed_while_it_acts_leaves_a_single_effect() {
     let mut stage = with_rules(RUN_JOB).await;
     let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");

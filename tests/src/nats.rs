@@ -174,7 +174,7 @@ impl NatsServer {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory is made");
     for entry in fs::read_dir(from).expect("a directory is read") {
         let entry = entry.expect("an entry is read");

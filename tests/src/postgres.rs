@@ -94,7 +94,6 @@ pub fn server() -> PostgresServer {
 }
 
 /// nextest gives every test a process of its own: then the server is that of nextest, and whoever comes first starts it.
-#[expect(clippy::disallowed_methods, reason = "tests have no flags")]
 fn found_or_started() -> Result<PostgresServer> {
     let of = match std::env::var_os("NEXTEST") {
         Some(_) => std::os::unix::process::parent_id(),
@@ -102,7 +101,9 @@ fn found_or_started() -> Result<PostgresServer> {
     };
     // Short, as a socket's path must be.
     let home = std::env::temp_dir().join(format!("gluehook-postgres-{of}"));
-    let lock = File::create(home.with_extension("lock")).context("the lock file can't be made")?;
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    fs::create_dir_all(&target)?;
+    let lock = File::create(target.join("postgres-of-tests.lock")).context("the lock file can't be made")?;
     lock.lock().context("the lock can't be taken")?;
     if UnixStream::connect(home.join(".s.PGSQL.5432")).is_ok() {
         return Ok(PostgresServer::of(&home));
@@ -113,7 +114,6 @@ fn found_or_started() -> Result<PostgresServer> {
     PostgresServer::start(&programs()?, &home, of)
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests have no flags")]
 fn programs() -> Result<PathBuf> {
     match std::env::var_os("GLUEHOOK_TEST_POSTGRES_BIN") {
         Some(given) => Ok(Path::new(&given).to_owned()),

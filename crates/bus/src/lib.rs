@@ -16,7 +16,7 @@ mod read;
 pub mod rejected;
 pub mod replay;
 pub mod topology;
-mod wire;
+pub mod wire;
 
 pub use args::{Args, NatsUrl};
 pub use connect::{Bus, ConnectError, State};

@@ -14,9 +14,6 @@ use crate::publisher::missing;
 
 mod compare;
 
-/// How long a worker may stay silent about a delivery before it is given to another: what a killed worker had in hand
-/// waits so long.
-const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
 /// once, so that waiting ones don't hold up the rest.
 const MAX_ACK_PENDING: i64 = 20_000;
@@ -191,13 +188,13 @@ pub fn expected(jetstream: &Jetstream) -> Vec<(StreamName, stream::Config)> {
 }
 
 /// What the consumer `name` must look like.
-fn expected_consumer(name: &str) -> pull::Config {
+fn expected_consumer(name: &str, jetstream: &Jetstream) -> pull::Config {
     pull::Config {
         durable_name: Some(name.to_owned()),
         description: Some("Gluehook: shared by all workers".to_owned()),
         deliver_policy: consumer::DeliverPolicy::All,
         ack_policy: consumer::AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
+        ack_wait: jetstream.ack_wait,
         // The worker buries by its own count; here a limit would make a message vanish without a word.
         max_deliver: -1,
         max_ack_pending: MAX_ACK_PENDING,
@@ -251,7 +248,7 @@ pub async fn setup(bus: &Bus, jetstream: &Jetstream, existing: Existing) -> Resu
         };
         differences.extend(differs);
         let Some(consumer) = name.consumer() else { continue };
-        differences.extend(setup_consumer(bus, name, consumer, existing, &mut changes).await?);
+        differences.extend(setup_consumer(bus, name, consumer, jetstream, existing, &mut changes).await?);
     }
     if differences.is_empty() { Ok(changes) } else { Err(SetupError::Differs(differences)) }
 }
@@ -260,10 +257,11 @@ async fn setup_consumer(
     bus: &Bus,
     stream: StreamName,
     name: &str,
+    jetstream: &Jetstream,
     existing: Existing,
     changes: &mut Vec<Change>,
 ) -> Result<Vec<Difference>, SetupError> {
-    let expected = expected_consumer(name);
+    let expected = expected_consumer(name, jetstream);
     let mut before = Vec::new();
     let verb = match live_consumer(bus, stream, name).await? {
         None => "create",
@@ -303,7 +301,11 @@ pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
         match live_consumer(bus, name, consumer).await? {
             None => differences.push(Difference(missing_consumer(name, consumer))),
             Some(live) => {
-                differences.extend(compare::consumers(consumer, &live, &expected_consumer(consumer)));
+                differences.extend(compare::consumers(
+                    consumer,
+                    &live,
+                    &expected_consumer(consumer, jetstream),
+                ));
             }
         }
     }

@@ -20,7 +20,8 @@ const RECEIVED_AT: HeaderName = HeaderName::from_static("Gluehook-Received-At");
 const KEPT: &str = "Gluehook-Header-";
 
 /// The headers of an envelope, without those that steer NATS.
-pub(crate) fn write(envelope: &Envelope) -> HeaderMap {
+#[must_use]
+pub fn write(envelope: &Envelope) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(VERSION, "1");
     put(&mut headers, ID, envelope.id.as_str());
@@ -32,7 +33,10 @@ pub(crate) fn write(envelope: &Envelope) -> HeaderMap {
 }
 
 /// Reads back what [`write`] wrote. `subject` is that of any stream the envelope passes through.
-pub(crate) fn read(subject: &str, headers: Option<&HeaderMap>, body: Bytes) -> Result<Envelope, String> {
+///
+/// # Errors
+/// What is missing or can't be read, in one sentence: nobody can work on such a message.
+pub fn read(subject: &str, headers: Option<&HeaderMap>, body: Bytes) -> Result<Envelope, String> {
     let headers = headers.ok_or("the message has no headers: Gluehook did not write it")?;
     match required(headers, &VERSION)?.as_ref() {
         "1" => {}

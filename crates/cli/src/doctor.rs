@@ -195,7 +195,11 @@ fn rulebook(common: &Common, checks: &mut Checks) -> Option<Rulebook> {
         Ok(rulebook) => {
             let live = rulebook.rules().iter().filter(|rule| rule.mode == Mode::Live).count();
             let all = output::count(rulebook.rules().len(), "rule");
-            checks.good(what, format!("{all}, {live} of them live, version {}", rulebook.version()));
+            checks.good(what.as_str(), format!("{all}, {live} of them live, version {}", rulebook.version()));
+            for finding in rulebook.findings() {
+                let said = finding.complaint.to_string();
+                checks.warning(what.as_str(), said, "`gluehook rules check` says the same, and more");
+            }
             Some(rulebook)
         }
         Err(wrong) => {

@@ -1,5 +1,6 @@
 //! `gluehook events`: what came in, what was decided and what was done.
 
+mod export;
 mod list;
 mod select;
 mod show;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "json")]
         raw: bool,
     },
+    /// Write an event as a scenario for `gluehook rules test`: payload, facts and what the rules of today plan
+    Export(export::Args),
     /// Print the newest events, then each that comes in, until Ctrl-C
     Tail {
         #[command(flatten)]
@@ -55,6 +58,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
             list::run(common, &store, &select.filter(clock.now()), limit, clock).await
         }
         Command::Show { id, raw } => show(common, &store, &id, raw, clock).await,
+        Command::Export(args) => export::run(common, &store, &args).await,
         Command::Tail { select, lines } => tail::run(common, &store, select.filter(clock.now()), lines).await,
     }
 }

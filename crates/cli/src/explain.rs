@@ -50,8 +50,10 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Explained {
     run: String,
-    /// None when nothing was decided in that run.
+    /// None when no rule took it at once, or nothing was decided in that run.
     decided_at: Option<Timestamp>,
+    /// Version of the rulebook that decided, also where no rule took the event.
+    decided_by: Option<String>,
     /// Version of the rules of today.
     current_rulebook: String,
     /// What a reader must know of how this came about.
@@ -93,6 +95,11 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a recorded event again; none when this version does not know its source.
+pub(crate) fn recorded_event(record: &domain::journal::EventRecord, config: &Config) -> Option<Event> {
+    Some(read(&recorded::envelope(record)?, config))
 }
 
 /// Reads a sealed event again, as the worker does; one that can't be read is of unknown kind.
@@ -141,6 +148,7 @@ fn of_body(
     Ok(Explained {
         run: LIVE.to_owned(),
         decided_at: None,
+        decided_by: None,
         current_rulebook: rulebook.version().to_owned(),
         notes: Vec::new(),
         headline: headline(&event),

@@ -14,6 +14,7 @@ mod rejected;
 mod replay;
 mod rules;
 mod sandbox;
+mod schema;
 mod send;
 mod setup;
 mod undo;
@@ -92,6 +93,8 @@ enum Command {
     Rules(rules::Command),
     /// Put schedules back that a rule has changed
     Undo(undo::Args),
+    /// Print the JSON Schema of rules.toml or gluehook.toml, for editors
+    Schema(schema::Args),
     /// Check configuration, secrets, NATS, event log, hotglue and Slack
     Doctor(doctor::Args),
     /// Create and verify streams and consumers
@@ -127,6 +130,7 @@ async fn main() -> ExitCode {
         Command::Rejected(command) => rejected::run(&common, command).await,
         Command::Rules(command) => rules::run(&common, command).await,
         Command::Undo(args) => undo::run(&common, args).await,
+        Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,
         Command::Completions(args) => completions::run(&args),

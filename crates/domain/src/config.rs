@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::envelope::Source;
@@ -17,7 +18,7 @@ mod complaint;
 pub use self::complaint::{Complaint, nearest};
 
 /// The whole file.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub endpoint: Vec<Endpoint>,
@@ -29,11 +30,12 @@ pub struct Config {
 }
 
 /// One URL that a source posts to: `POST /hooks/<name>`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Lower-case `[a-z0-9-]`.
     pub name: String,
+    /// Who posts there.
     pub source: Source,
     /// Several while rotating.
     #[serde(default)]
@@ -43,6 +45,7 @@ pub struct Endpoint {
     pub proof: Option<ProofSetting>,
     /// Largest body taken.
     #[serde(default = "one_mebibyte", deserialize_with = "span::de_bytes")]
+    #[schemars(schema_with = "span::bytes_schema")]
     pub max_body: u64,
     /// Requests per second beyond which 429 is answered; unlimited unless given.
     #[serde(default)]
@@ -71,7 +74,7 @@ fn one_mebibyte() -> u64 {
     1 << 20
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "proof is \"none\", or a table such as { header = \"X-Signature\", hash = \"sha256\" }"
@@ -81,16 +84,18 @@ pub enum ProofSetting {
     Hmac(HmacSetting),
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NoProof {
     None,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HmacSetting {
+    /// Which header carries the signature.
     pub header: String,
+    /// Of the HMAC over the raw body.
     pub hash: Hash,
     #[serde(default = "hex_encoding")]
     pub encoding: Encoding,
@@ -103,8 +108,9 @@ fn hex_encoding() -> Encoding {
 }
 
 /// Where a secret is: `env:NAME` or `file:PATH`. Never the secret itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^(env|file):.+"))]
 pub enum SecretRef {
     Env(String),
     File(PathBuf),
@@ -123,11 +129,14 @@ impl TryFrom<String> for SecretRef {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hotglue {
+    /// What is called, and with which key.
     pub environment: Vec<Environment>,
+    /// What the rules need to know of flows.
     pub flow: Vec<Flow>,
+    /// Of flows that are not listed, and of what a listed one does not say.
     pub defaults: FlowSettings,
     /// Form of dates in job names and of the filter `date` without a format (`strftime`).
     pub date_format: String,
@@ -135,6 +144,7 @@ pub struct Hotglue {
     pub failed_records: Vec<String>,
     /// Longest wait for one answer.
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub timeout: Duration,
     /// Most facts and actions a second that one worker asks of hotglue; unlimited unless given.
     pub max_per_second: Option<std::num::NonZeroU32>,
@@ -177,12 +187,14 @@ impl Hotglue {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
+    /// As in the webhooks.
     pub env_id: String,
     #[serde(default = "hotglue_base_url")]
     pub base_url: String,
+    /// Of this environment.
     pub api_key: SecretRef,
 }
 
@@ -191,9 +203,10 @@ fn hotglue_base_url() -> String {
 }
 
 /// What the rules need to know of a flow.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Flow {
+    /// As in the webhooks.
     pub flow_id: String,
     // serde can't flatten and deny unknown fields at once, so the settings stand here a second time.
     #[serde(default)]
@@ -209,6 +222,7 @@ pub struct Flow {
     #[serde(default)]
     pub target_connector_id: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub target_config: Option<toml::Table>,
     #[serde(default)]
     pub config_schema: Option<PathBuf>,
@@ -230,7 +244,7 @@ impl Flow {
 }
 
 /// Settings of one flow; also `[hotglue.defaults]`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlowSettings {
     /// For people.
@@ -246,6 +260,7 @@ pub struct FlowSettings {
     /// Scope of the target's schedule at hotglue; the target itself unless given.
     pub target_connector_id: Option<String>,
     /// Sent as `config` when the target is linked.
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     pub target_config: Option<toml::Table>,
     /// JSON Schema that a valid tenant config satisfies; relative to the configuration file.
     pub config_schema: Option<PathBuf>,
@@ -286,7 +301,7 @@ impl FlowSettings {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Slack {
     /// Bot token for `chat.postMessage`; or `webhook_url`.
@@ -301,6 +316,7 @@ pub struct Slack {
     #[serde(default = "slack_base_url")]
     pub base_url: String,
     #[serde(default = "ten_seconds", deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub timeout: Duration,
     /// Most messages a second that one worker posts; unlimited unless given.
     #[serde(default)]
@@ -316,18 +332,35 @@ fn ten_seconds() -> Duration {
 }
 
 /// Limits of the streams that `gluehook setup` creates.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jetstream {
+    /// Of the streams.
     pub replicas: usize,
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub max_age: Duration,
     /// Largest size of `HOOKS`; none = as much as the server has.
     #[serde(deserialize_with = "span::de_some_bytes")]
+    #[schemars(schema_with = "span::bytes_schema")]
     pub max_bytes: Option<u64>,
     /// How long a repeated `Nats-Msg-Id` is recognised.
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub duplicate_window: Duration,
+    /// How long a worker may stay silent about an event before it is given to another: what a killed worker had in hand
+    /// waits so long. A worker that is well says three times as often that it is at it.
+    #[serde(deserialize_with = "ack_wait")]
+    pub ack_wait: Duration,
+}
+
+/// Less would be shorter than the pauses of a busy machine, and every event would be delivered again and again.
+fn ack_wait<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let wait = span::de_duration(deserializer)?;
+    if wait < Duration::from_secs(1) {
+        return Err(serde::de::Error::custom("ack_wait is too short: write \"1s\" or more"));
+    }
+    Ok(wait)
 }
 
 impl Default for Jetstream {
@@ -337,15 +370,17 @@ impl Default for Jetstream {
             max_age: Duration::from_secs(30 * 86_400),
             max_bytes: None,
             duplicate_window: Duration::from_secs(86_400),
+            ack_wait: Duration::from_secs(30),
         }
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventLog {
     /// How long events, decisions and steps are kept.
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub keep: Duration,
 }
 
@@ -353,6 +388,18 @@ impl Default for EventLog {
     fn default() -> Self {
         Self { keep: Duration::from_secs(30 * 86_400) }
     }
+}
+
+/// JSON Schema (draft 2020-12) of `gluehook.toml`, for editors; made of the types that the file is read into.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<Config>();
+    schema.insert("title".to_owned(), "gluehook.toml".into());
+    schema.insert(
+        "description".to_owned(),
+        "The configuration of Gluehook; secrets are named, never written.".into(),
+    );
+    schema.to_value()
 }
 
 impl Config {

@@ -9,7 +9,7 @@ use crate::names::{EventId, Identity, subject_token};
 use crate::signature::Verified;
 
 /// Who posts to an endpoint, and so how its bodies are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     Hotglue,

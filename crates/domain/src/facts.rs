@@ -84,9 +84,26 @@ pub struct Facts {
     pub refused: Vec<Refused>,
 }
 
-/// A `null` that is present means "asked, and there is none".
+/// A `null` that is present means "asked, and there is none"; TOML has no null, there it is `"none"`.
 fn asked<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Schedule>>, D::Error> {
-    Option::<Schedule>::deserialize(deserializer).map(Some)
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "schedule is a table such as { expression = \"cron(0 6 * * *)\", state = \"ENABLED\" }, or \"none\""
+    )]
+    enum Given {
+        Schedule(Schedule),
+        Word(Word),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        None,
+    }
+    Ok(Some(match Option::<Given>::deserialize(deserializer)? {
+        Some(Given::Schedule(schedule)) => Some(schedule),
+        Some(Given::Word(Word::None)) | None => None,
+    }))
 }
 
 impl Facts {
@@ -134,5 +151,23 @@ impl Facts {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_that_is_not_there_is_known_from_one_that_was_never_asked() {
+        let of_json = |json: &str| serde_json::from_str::<Facts>(json).expect("facts").schedule;
+        let of_toml = |toml: &str| toml::from_str::<Facts>(toml).expect("facts").schedule;
+        assert_eq!((of_json("{}"), of_toml("")), (None, None));
+        assert_eq!((of_json(r#"{"schedule":null}"#), of_toml("schedule = 'none'")), (Some(None), Some(None)));
+        let there = Schedule { expression: "cron(0 6 * * *)".to_owned(), state: "ENABLED".to_owned() };
+        let toml = "schedule = { expression = 'cron(0 6 * * *)', state = 'ENABLED' }";
+        assert_eq!(of_toml(toml), Some(Some(there)));
+        let wrong = toml::from_str::<Facts>("schedule = 'off'").expect_err("refused").to_string();
+        assert!(wrong.contains("or \"none\""), "{wrong}");
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod ending;
 mod limits;
+mod recorded;
 mod turn;
 
 use jiff::Timestamp;
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use self::access::{Access, StoreError};
 pub use self::ending::Ending;
 pub use self::limits::{Before, Brake, HeldStep, Paused, ScheduleChange, pause_alert};
-pub use self::turn::{Turn, schedule_scope};
+pub use self::recorded::{Recorded, Rows, Span};
+pub use self::turn::{LINGERS, Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;
 use crate::plan::{Decision, NewValue, Step};

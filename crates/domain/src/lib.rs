@@ -5,6 +5,7 @@
 //! [`rulebook`] (what should be done about it) and [`plan`] (the steps).
 
 pub mod action;
+pub mod backtest;
 pub mod breaker;
 pub mod config;
 pub mod envelope;
@@ -17,5 +18,7 @@ pub mod redact;
 pub mod retry;
 pub mod rulebook;
 pub mod schema;
+pub mod shadow;
 pub mod signature;
 pub mod span;
+pub mod standin;

@@ -106,6 +106,21 @@ impl Plan {
     pub fn broken(&self) -> Option<(&str, &str)> {
         broken(&self.verdicts)
     }
+
+    /// The plan of a worker that only observes: the rules are decided about as live ones, so that one silences another as it
+    /// would, and then every rule that matched is noted as in `mode = "shadow"`. Nothing is left to do.
+    #[must_use]
+    pub fn observed(mut self) -> Self {
+        for verdict in &mut self.verdicts {
+            if let Verdict::Matched { .. } = verdict.verdict {
+                let of_rule = self.steps.iter().filter(|step| step.rule == verdict.rule);
+                verdict.verdict =
+                    Verdict::Shadow { actions: of_rule.map(|step| step.action.clone()).collect() };
+            }
+        }
+        self.steps.clear();
+        self
+    }
 }
 
 fn broken(verdicts: &[RuleVerdict]) -> Option<(&str, &str)> {

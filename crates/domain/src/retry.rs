@@ -7,16 +7,18 @@ use serde::Deserialize;
 use crate::span;
 
 /// How failed events are tried again.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Attempts in all before the event is buried.
     pub attempts: u32,
     /// Wait after the first failure; doubles with each further one.
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub first: Duration,
     /// Longest wait of our own choosing; a service that asks for more is given more, up to [`LONGEST_ASKED`].
     #[serde(deserialize_with = "span::de_duration")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub most: Duration,
 }
 
@@ -76,6 +78,29 @@ mod tests {
                 Next::After(wait) => prop_assert!(wait <= policy.most + policy.most / 4),
                 Next::GiveUp => prop_assert!(failures >= policy.attempts),
             }
+        }
+
+        #[test]
+        fn whatever_is_asked_waiting_is_bounded_and_comes_to_an_end(
+            attempts in 1u32..30,
+            first in 0u64..10_000,
+            most in 0u64..1_000_000,
+            asked in prop::collection::vec(prop::option::of(0u64..u64::MAX), 30),
+            seed: u64,
+        ) {
+            let (first, most) = (Duration::from_millis(first), Duration::from_millis(most));
+            let policy = Policy { attempts, first, most };
+            let mut waited = Duration::ZERO;
+            let mut failures = 0;
+            for asked in asked {
+                failures += 1;
+                match next(&policy, failures, asked.map(Duration::from_secs), seed) {
+                    Next::After(wait) => waited += wait,
+                    Next::GiveUp => break,
+                }
+            }
+            prop_assert_eq!(failures, attempts);
+            prop_assert!(waited <= attempts * (most + most / 4 + LONGEST_ASKED), "{waited:?}");
         }
 
         #[test]

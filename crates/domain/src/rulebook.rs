@@ -10,8 +10,11 @@ mod decide;
 mod explain;
 mod filters;
 mod language;
+mod lint;
+mod outlook;
 mod read;
 pub mod scenario;
+mod schema;
 mod steps;
 
 use std::fmt;
@@ -22,6 +25,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub use self::explain::{Explanation, LineExplanation, RuleExplanation, StepExplanation};
+pub use self::lint::{Finding, Rehearsal, Severity};
+pub use self::outlook::{Outlook, RuleOutlook};
+pub use self::schema::schema;
 use crate::config::{Complaint, FlowSettings};
 use crate::event::{Event, Kind};
 use crate::facts::{Facts, Needs};
@@ -117,6 +123,16 @@ impl StepAction {
             Self::RunJob { .. } => "run_job",
         }
     }
+
+    /// Its texts as they stand in the rulebook.
+    fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Slack { channel, text } => channel.iter().chain([text]).map(String::as_str).collect(),
+            Self::EnableSchedule { .. } | Self::DisableSchedule { .. } => Vec::new(),
+            Self::LinkTarget { target } => target.iter().map(String::as_str).collect(),
+            Self::RunJob { tap, name } => vec![tap, name],
+        }
+    }
 }
 
 /// One `[[rule.do]]`.
@@ -166,6 +182,7 @@ pub struct Rulebook {
     rules: Vec<Rule>,
     compiled: Vec<read::Compiled>,
     texts: language::Texts,
+    doubts: Vec<Complaint>,
 }
 
 impl fmt::Debug for Rulebook {
@@ -195,6 +212,7 @@ impl Rulebook {
             rules: read.rules,
             compiled: read.compiled,
             texts: read.texts,
+            doubts: read.doubts,
         })
     }
 

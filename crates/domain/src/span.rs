@@ -4,6 +4,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error};
 
+/// What [`duration`] reads, as a regular expression for editors.
+pub(crate) const DURATION: &str = "^\\s*[0-9]+\\s*(ms|s|m|h|d)\\s*$";
+/// What [`bytes`] reads.
+pub(crate) const BYTES: &str = "^\\s*[0-9]+\\s*(B|KB|MB|GB|KiB|MiB|GiB)?\\s*$";
+
+/// A length of time in a schema.
+pub(crate) fn duration_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "pattern": DURATION })
+}
+
+/// A size in a schema.
+pub(crate) fn bytes_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "anyOf": [{ "type": "string", "pattern": BYTES }, { "type": "integer", "minimum": 0 }] })
+}
+
 /// Parses `<number><unit>` with unit `ms`, `s`, `m`, `h` or `d`.
 ///
 /// # Errors

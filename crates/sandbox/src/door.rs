@@ -34,6 +34,10 @@ impl Door {
                 delay = length;
                 Some(model(order))
             }
+            Some(Fault::Hang(length)) => {
+                delay = length;
+                None
+            }
             Some(Fault::CutBefore) => None,
             Some(Fault::CutAfter) => {
                 model(order);

@@ -19,6 +19,8 @@ pub enum Fault {
     },
     /// The call takes effect at once, its answer comes this much later.
     Delay(Duration),
+    /// Nothing takes effect, and the connection is closed without an answer this much later.
+    Hang(Duration),
     /// The connection is closed without an answer; nothing takes effect.
     CutBefore,
     /// The call takes effect, then the connection is closed without an answer.

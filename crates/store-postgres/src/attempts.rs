@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
-use crate::ledger;
 use crate::text::{count, instant, micros, text};
+use crate::{ledger, turns};
 
 /// What the worker says of one attempt.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,9 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
     )
     .execute(&mut *connection)
     .await?;
+    if outcome == Outcome::Dead {
+        turns::give_up(connection, event).await?;
+    }
     failures(connection, event, run).await
 }
 

@@ -218,16 +218,19 @@ async fn remember_values(connection: &mut PgConnection, verdicts: Verdicts<'_>) 
         .execute(&mut *connection)
         .await?;
     }
-    // A value that is met again stays remembered.
+    // A value that is met again stays remembered, as that of the newest event that met it.
     for RuleVerdict { rule, verdict } in &verdicts.decision.verdicts {
         if *verdict == Verdict::Unchanged {
             let (rule, scope) = (key(rule), &*scope);
             let rule = &*rule;
             sqlx::query!(
-                "UPDATE last_values SET used_at = greatest(used_at, $3) WHERE rule = $1 AND scope = $2",
+                "UPDATE last_values
+                 SET used_at = greatest(used_at, $3), occurred_at = greatest(occurred_at, $4)
+                 WHERE rule = $1 AND scope = $2",
                 rule,
                 scope,
-                used_at
+                used_at,
+                occurred_at
             )
             .execute(&mut *connection)
             .await?;

@@ -1,6 +1,6 @@
 //! Turns: what steps of several events change, they change one at a time, and a schedule never backwards in event time.
 
-use domain::journal::{Claim, Ending, StepState, Turn};
+use domain::journal::{Claim, Ending, LINGERS, StepState, Turn};
 use domain::names::EventId;
 use domain::plan::StepKey;
 use jiff::Timestamp;
@@ -54,10 +54,29 @@ pub(crate) async fn end(
     if ending.state == StepState::Done {
         mark_applied(connection, turn, step, now).await?;
     }
-    if ending.keeps_turn {
-        return Ok(());
+    let (scope, step_key) = (key(&turn.scope), text(step.as_str()));
+    let (scope, step_key) = (&*scope, &*step_key);
+    if !ending.keeps_turn {
+        return release(connection, scope, step_key).await;
     }
-    release(connection, &key(&turn.scope), &text(step.as_str())).await
+    let until = micros(now).saturating_add(i64::try_from(LINGERS.as_micros()).unwrap_or(i64::MAX));
+    sqlx::query!(
+        "UPDATE turns SET lease_until = least(lease_until, $3) WHERE scope = $1 AND step = $2",
+        scope,
+        step_key,
+        until
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Passes on what the steps of an event keep: it was given up, and others are not to wait for it.
+pub(crate) async fn give_up(connection: &mut PgConnection, event: &EventId) -> Result<(), Trouble> {
+    // A step's key begins with its event, and after the slash comes the zero.
+    let (from, to) = (format!("{event}/"), format!("{event}0"));
+    sqlx::query!("DELETE FROM turns WHERE step >= $1 AND step < $2", from, to).execute(connection).await?;
+    Ok(())
 }
 
 async fn release(connection: &mut PgConnection, scope: &str, step: &str) -> Result<(), Trouble> {

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
-use crate::ledger;
 use crate::text::{count, instant, micros, text};
+use crate::{ledger, turns};
 
 /// What the worker says of one attempt.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,9 @@ pub(crate) async fn record(
     )
     .execute(&mut *connection)
     .await?;
+    if outcome == Outcome::Dead {
+        turns::give_up(connection, event).await?;
+    }
     failures(connection, event, run).await
 }
 

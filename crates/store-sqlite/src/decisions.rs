@@ -203,15 +203,18 @@ async fn remember_values(connection: &mut SqliteConnection, verdicts: Verdicts<'
         .execute(&mut *connection)
         .await?;
     }
-    // A value that is met again stays remembered.
+    // A value that is met again stays remembered, as that of the newest event that met it.
     for RuleVerdict { rule, verdict } in &verdicts.decision.verdicts {
         if *verdict == Verdict::Unchanged {
             let (rule, scope) = (text(rule), &*scope);
             sqlx::query!(
-                "UPDATE last_values SET used_at = max(used_at, ?3) WHERE rule = ?1 AND scope = ?2",
+                "UPDATE last_values
+                 SET used_at = max(used_at, ?3), occurred_at = max(occurred_at, ?4)
+                 WHERE rule = ?1 AND scope = ?2",
                 rule,
                 scope,
-                used_at
+                used_at,
+                occurred_at
             )
             .execute(&mut *connection)
             .await?;

@@ -127,10 +127,11 @@ pub(crate) async fn reopen_steps(
     run: &str,
     now: i64,
 ) -> Result<u64, Trouble> {
-    // What may have happened may now happen twice, and the step says so when it is done.
+    // What may have happened may now happen twice, and the step says so when it is done. The attempt that failed for good
+    // had no effect; one before it, whose answer was lost, may have had.
     let done = sqlx::query!(
-        "UPDATE steps SET perhaps_twice = (perhaps_twice OR state = 'unknown'), state = 'pending', begun = 0,
-           changed_at = ?3
+        "UPDATE steps SET perhaps_twice = (perhaps_twice OR state = 'unknown'), state = 'pending',
+           begun = CASE state WHEN 'unknown' THEN 0 ELSE max(0, begun - 1) END, changed_at = ?3
          WHERE event = ?1 AND run = ?2 AND state IN ('failed', 'unknown', 'skipped')",
         event,
         run,

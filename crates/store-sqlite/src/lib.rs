@@ -15,6 +15,7 @@ mod limits;
 mod listing;
 mod open;
 mod record;
+mod recorded;
 mod rulebooks;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use domain::journal::{
     Access, Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet,
-    ScheduleChange, Seen, StepEnd, StepRecord, StoreError, Turn, Verdicts,
+    Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, StoreError, Turn, Verdicts,
 };
 use domain::names::EventId;
 use domain::plan::{Decision, Step, StepKey};
@@ -251,6 +252,20 @@ impl SqliteStore {
 
     pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
         read!(self, |connection| record::event(connection, id_or_prefix))
+    }
+
+    pub async fn recorded_rows(&self, span: &Span) -> Result<Option<Rows>, StoreError> {
+        read!(self, |connection| recorded::rows(connection, span))
+    }
+
+    pub async fn recorded(
+        &self,
+        span: &Span,
+        rows: Rows,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        read!(self, |connection| recorded::page(connection, span, rows, after, limit))
     }
 
     pub async fn forget_before(&self, cutoff: Timestamp, batch: u32) -> Result<u64, StoreError> {

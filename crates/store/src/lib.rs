@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use domain::journal::{
-    Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet, ScheduleChange,
-    Seen, StepEnd, StepRecord, Turn, Verdicts,
+    Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet, Recorded, Rows,
+    ScheduleChange, Seen, Span, StepEnd, StepRecord, Turn, Verdicts,
 };
 use domain::names::EventId;
 use domain::plan::{Decision, Step, StepKey};
@@ -194,7 +194,8 @@ impl Store {
     /// stays counted in [`Claim::Mine`]; every other end is final, and a later one changes nothing.
     ///
     /// `turn` is the one that was claimed. It passes on, and a schedule that was changed is noted, with the end; only after
-    /// an uncertain attempt it stays with the step until the lease ends, because the effect may still be on its way.
+    /// an uncertain attempt it stays with the step for [`domain::journal::LINGERS`], because the effect may still be on its
+    /// way, unless the event is given up.
     pub async fn settle(
         &self,
         step: &StepKey,
@@ -277,6 +278,23 @@ impl Store {
     /// refused with a sentence that names the candidates.
     pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
         either!(self, store => store.event(id_or_prefix))
+    }
+
+    /// The rows of a span of recorded events, as of now; none when there is no such event.
+    pub async fn recorded_rows(&self, span: &Span) -> Result<Option<Rows>, StoreError> {
+        either!(self, store => store.recorded_rows(span))
+    }
+
+    /// Recorded events of a span with what was decided about them, oldest first, `limit` of them from behind the row `after`.
+    /// For the next page give the last row's number.
+    pub async fn recorded(
+        &self,
+        span: &Span,
+        rows: Rows,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        either!(self, store => store.recorded(span, rows, after, limit))
     }
 
     /// Forgets events received before `cutoff`, with their decisions, steps and attempts, `batch` of them at a time in a short

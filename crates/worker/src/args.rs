@@ -33,6 +33,10 @@ pub struct Args {
     #[arg(long, env = "GLUEHOOK_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
+    /// Do nothing: decide, and record what would have been done, as if every live rule were in shadow
+    #[arg(long, env = "GLUEHOOK_OBSERVE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub observe: bool,
+
     /// Seconds that events in hand may take to end after a signal to stop; then their calls are cut, and other workers
     /// go on with them. Shorter than the grace period of whatever sends the signal
     #[arg(long, env = "GLUEHOOK_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=3600))]

@@ -41,6 +41,8 @@ struct Deps {
     metrics: WorkerMetrics,
     readiness: Readiness,
     clock: Clock,
+    /// Decide and record, do nothing.
+    observe: bool,
     /// How long a claim on a step holds: longer than all calls of one step may take.
     lease: Duration,
     /// Cancelled when the worker can't wait any longer for calls under way.

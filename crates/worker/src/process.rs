@@ -32,6 +32,9 @@ pub(crate) const HANDED_BACK: Duration = Duration::from_millis(100);
 /// Why such a call has no answer.
 pub(crate) const CUT: &str = "the worker was stopped while the call was under way";
 
+/// Wait of an event that a worker which only observes must not go on with.
+const OBSERVED: Duration = Duration::from_secs(30);
+
 /// How to settle the delivery.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -134,6 +137,10 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         Some(decision) => decision,
         None => decide(deps, event, run, replayed, None).await?,
     };
+    // What a live worker had begun is left to a live worker.
+    if deps.observe && !decision.steps.is_empty() && !settled(deps, event, run).await? {
+        return Err(Stop::NotNow("this worker only observes".to_owned(), OBSERVED));
+    }
     let standing = steps::perform(deps, event, &decision).await?;
     // What failed counts, whatever else is waited for.
     if let Some((why, after)) = standing.again {
@@ -157,6 +164,10 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     }
     let taken = decision.verdicts.iter().any(|v| !quiet(&v.verdict));
     Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule }, why: None })
+}
+
+async fn settled(deps: &Deps, event: &Event, run: &str) -> Result<bool, StoreError> {
+    Ok(deps.store.steps_of(&event.id, run).await?.iter().all(|step| step.state.settled()))
 }
 
 fn quiet(verdict: &Verdict) -> bool {
@@ -196,6 +207,7 @@ async fn decide(
         };
         match rulebook.decide(&case) {
             Ok(plan) => {
+                let plan = if deps.observe { plan.observed() } else { plan };
                 let replaced = before.as_ref().map(|before| before.decided_at);
                 let plan = match before {
                     Some(before) => mended(before, plan),

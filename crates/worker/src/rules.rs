@@ -27,6 +27,7 @@ impl Rules {
             Some(file) => parse(file, &read(file)?)?,
             None => Rulebook::built_in(),
         };
+        tell_findings(file, &rulebook);
         Ok(Self { current: RwLock::new(Arc::new(rulebook)), file: file.map(Path::to_owned) })
     }
 
@@ -36,6 +37,14 @@ impl Rules {
 
     fn replace(&self, rulebook: Rulebook) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rulebook);
+    }
+}
+
+/// What can hardly be meant is no reason to refuse a rulebook, and one to tell.
+fn tell_findings(file: Option<&Path>, rulebook: &Rulebook) {
+    let file = file.unwrap_or(Path::new("the built-in rulebook")).display();
+    for finding in rulebook.findings() {
+        tracing::warn!("{file}: {}", finding.complaint);
     }
 }
 
@@ -79,6 +88,7 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
                     tracing::warn!(%error, "the new rulebook waits until it can be written to the event log");
                     continue;
                 }
+                tell_findings(Some(file), &rulebook);
                 deps.rules.replace(rulebook);
                 refused = None;
                 accept(deps, &format!("rulebook {version} is in force"));

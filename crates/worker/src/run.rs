@@ -94,6 +94,11 @@ pub async fn run(args: Args) -> Result<()> {
         rules = rules.current().rules().len(),
         "taking events; admin on http://{admin_at}"
     );
+    if args.observe {
+        readiness.warn(
+            "this worker only observes: it decides and records what would have been done, and does nothing",
+        );
+    }
     if config.slack.is_none() {
         readiness.warn("gluehook.toml has no [slack]: rules that post to Slack will fail");
     }
@@ -106,6 +111,7 @@ pub async fn run(args: Args) -> Result<()> {
         store,
         world,
         circuits,
+        observe: args.observe,
         metrics,
         readiness,
         clock,

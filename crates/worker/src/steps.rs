@@ -9,7 +9,7 @@ use domain::event::Event;
 use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
 
 use crate::{Deps, brake, process};
@@ -22,10 +22,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Standing {
     /// The first thing that failed for now, and the longest wait that was asked for.
     pub(crate) again: Option<(String, Option<Duration>)>,
+    /// A step is in other hands, or another event changes the same, for so long.
+    pub(crate) busy: Option<Duration>,
     /// The first thing that has to wait although nothing failed, and the longest such wait.
     pub(crate) not_now: Option<(String, Duration)>,
-    /// A step is in other hands for so long.
-    pub(crate) busy: Option<Duration>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
     /// The first rule of which something is held.
@@ -61,9 +61,10 @@ enum Went {
     Superseded,
     Failed(String),
     Wait(String, Option<Duration>),
+    /// A step is in other hands, or another event changes the same.
+    Busy(Duration),
     /// Nothing failed; not before so long.
     NotNow(String, Duration),
-    Busy(Duration),
     /// Its rule is paused.
     Held,
 }
@@ -107,10 +108,6 @@ async fn of_one_rule(
                 standing.wait(why, after);
                 return Ok(());
             }
-            Went::NotNow(why, wait) => {
-                standing.not_now(why, wait);
-                return Ok(());
-            }
             Went::Busy(wait) => {
                 standing.busy = standing.busy.max(Some(wait));
                 return Ok(());
@@ -118,6 +115,10 @@ async fn of_one_rule(
             Went::Held => {
                 deps.braked.notify_one();
                 standing.held.get_or_insert_with(|| step.rule.clone());
+                return Ok(());
+            }
+            Went::NotNow(why, wait) => {
+                standing.not_now(why, wait);
                 return Ok(());
             }
             Went::Failed(why) => {
@@ -192,11 +193,22 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
             return Ok(Went::NotNow(why, wait));
         }
     };
+    // A process that was stopped, or a machine that slept, goes on as if no time had passed.
+    let late = || {
+        deps.clock.now().duration_since(now)
+            >= SignedDuration::try_from(deps.lease).unwrap_or(SignedDuration::MAX)
+    };
+    if late() {
+        drop(pass);
+        return Ok(Went::Busy(LOOK_AGAIN));
+    }
     let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&action)).await else {
         let why = process::CUT.to_owned();
         settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
         return Ok(Went::NotNow(why, process::HANDED_BACK));
     };
+    // After its lease, another may have done the same: the end is that of a second attempt.
+    let begun = begun + u32::from(late());
     let (sign, why) =
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);

@@ -3,7 +3,9 @@
 //! failure: what fails is named with the command that failed.
 
 mod bench;
+mod chaos;
 mod demo;
+mod fuzz;
 mod prepare;
 mod servers;
 mod stage;
@@ -35,6 +37,16 @@ enum Task {
     },
     /// Get what is missing, build optimised, and run the benchmarks
     Bench(PassedOn),
+    /// Get what is missing, build, and kill, stop and starve everything for a while: what is promised is counted
+    Chaos(PassedOn),
+    /// Get what is missing, build, and give every parser what a fuzzer makes up
+    Fuzz {
+        /// For each target
+        #[arg(long, default_value_t = 60, value_name = "N")]
+        seconds: u64,
+        /// Only these
+        targets: Vec<OsString>,
+    },
     /// Write anew what the compile-checked SQL queries need to build without a database
     Prepare {
         /// Write nothing; fail if what is there is not up to date
@@ -55,6 +67,8 @@ fn main() -> ExitCode {
         Task::Demo(passed_on) => demo::run(&passed_on.args),
         Task::Test { no_lint, runner } => test::run(no_lint, &runner.args),
         Task::Bench(passed_on) => bench::run(&passed_on.args),
+        Task::Chaos(passed_on) => chaos::run(&passed_on.args),
+        Task::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Task::Prepare { check } => prepare::run(check),
     };
     match done {

@@ -105,7 +105,10 @@ async fn differing_consumer_is_named_and_updated() {
     let (server, bus) = set_up().await;
     shorten_ack_wait(&server, Duration::from_secs(5)).await;
     let error = check(&bus, &Jetstream::default()).await.unwrap_err();
-    assert_eq!(error.to_string(), "consumer worker: ack_wait is 5s, expected 30s");
+    assert_eq!(
+        error.to_string(),
+        "consumer worker: ack_wait is 5s, expected 30s; `gluehook setup` creates what is missing, and with --update changes what differs"
+    );
     let changes = setup(&bus, &Jetstream::default(), Existing::Update).await.unwrap();
     assert_eq!(changes[0].to_string(), "updated consumer worker on HOOKS");
     check(&bus, &Jetstream::default()).await.unwrap();
@@ -159,7 +162,7 @@ async fn each_setting_of_a_consumer_that_matters_is_compared() {
         [
             "consumer worker: ack_wait is 5s, expected 30s",
             "consumer worker: max_deliver is 3, expected unlimited",
-            "consumer worker: max_ack_pending is 10, expected 2000",
+            "consumer worker: max_ack_pending is 10, expected 20000",
             "consumer worker: filter is hooks.a.>, expected none",
             "consumer worker: inactive_threshold is 1h, expected none",
         ]

@@ -126,6 +126,15 @@ pub(super) async fn older_event_never_replaces_a_newer_value(store: &Store) {
     assert_eq!(store.last_value("other", "e/f/t").await.unwrap(), None);
 }
 
+pub(super) async fn value_that_a_newer_event_met_is_not_replaced_by_an_older_one(store: &Store) {
+    remember_value(store, 1, "same").await;
+    store.remember(&arrival(3), LIVE).await.unwrap();
+    let met = Decision { verdicts: vec![verdict("changed", Verdict::Unchanged)], ..decision(3, LIVE, &[]) };
+    store.record_decision(Verdicts { scope: "e/f/t", ..verdicts(&met) }).await.unwrap();
+    remember_value(store, 2, "late").await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("same"));
+}
+
 pub(super) async fn value_comes_back_letter_by_letter(store: &Store) {
     remember_value(store, 1, "a\0b\"c\u{1f600}").await;
     assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("a\0b\"c\u{1f600}"));

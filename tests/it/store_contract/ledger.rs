@@ -134,6 +134,22 @@ pub(super) async fn reopened_steps_can_be_claimed_again(store: &Store) {
     assert!(!records[1].perhaps_twice);
 }
 
+pub(super) async fn failed_step_that_is_reopened_remembers_a_lost_answer(store: &Store) {
+    let step = one_step(store).await;
+    claim(store, &step, 0).await;
+    store.settle(&step, None, &again(true), at(1)).await.unwrap();
+    claim(store, &step, 2).await;
+    store.settle(&step, None, &StepEnd::Failed { why: "no such channel".to_owned() }, at(3)).await.unwrap();
+    store.attempted(&id(1), LIVE, "w1", Outcome::Dead, Some("gone"), at(4)).await.unwrap();
+
+    assert_eq!(store.reopen(&id(1), LIVE, at(5)).await.unwrap(), 1);
+    assert_eq!(
+        claim(store, &step, 6).await,
+        Claim::Mine { begun: 1 },
+        "the first attempt may have had its effect"
+    );
+}
+
 pub(super) async fn runs_have_steps_of_their_own(store: &Store) {
     let live = one_step(store).await;
     let replayed = decision(1, "replay-1", &[tell("hello")]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::action::{Action, Place, Which};
-use domain::journal::{Claim, StepEnd, Turn};
-use domain::plan::StepKey;
+use domain::journal::{Claim, Outcome, StepEnd, Turn};
+use domain::plan::{LIVE, StepKey};
 use store::Store;
 
 use super::samples::{at, decided, id, switch_off};
@@ -123,7 +123,7 @@ pub(super) async fn a_job_of_one_name_is_started_by_one_event_at_a_time(store: &
     assert_eq!(one.claim(store, 103).await, MINE, "jobs have no order: it looks, and finds that one started");
 }
 
-pub(super) async fn uncertain_attempt_keeps_the_turn_until_its_lease_ends(store: &Store) {
+pub(super) async fn uncertain_attempt_keeps_the_turn_for_a_while(store: &Store) {
     let off = switch_off("1414_1");
     let (older, newer) = (Change::of(store, 1, 10, &off).await, Change::of(store, 2, 20, &off).await);
     assert_eq!(older.claim(store, 100).await, MINE);
@@ -131,9 +131,19 @@ pub(super) async fn uncertain_attempt_keeps_the_turn_until_its_lease_ends(store:
     assert_eq!(newer.claim(store, 131).await, Claim::Busy { until: at(160) }, "it may still be on its way");
     assert_eq!(older.claim(store, 132).await, Claim::Mine { begun: 1 }, "it is tried again itself");
     older.settle(store, again(true), 133).await;
-    assert_eq!(newer.claim(store, 192).await, MINE);
-    newer.settle(store, done(), 193).await;
-    assert_eq!(older.claim(store, 194).await, Claim::Newer { event: id(2) });
+    assert_eq!(newer.claim(store, 162).await, Claim::Busy { until: at(163) });
+    assert_eq!(newer.claim(store, 163).await, MINE);
+    newer.settle(store, done(), 164).await;
+    assert_eq!(older.claim(store, 165).await, Claim::Newer { event: id(2) });
+}
+
+pub(super) async fn event_that_is_given_up_holds_nobody_up(store: &Store) {
+    let off = switch_off("1414_1");
+    let (older, newer) = (Change::of(store, 1, 10, &off).await, Change::of(store, 2, 20, &off).await);
+    assert_eq!(older.claim(store, 100).await, MINE);
+    older.settle(store, again(true), 101).await;
+    store.attempted(&id(1), LIVE, "w", Outcome::Dead, Some("given up"), at(102)).await.unwrap();
+    assert_eq!(newer.claim(store, 103).await, MINE);
 }
 
 pub(super) async fn turn_of_a_dead_worker_is_taken_over(store: &Store) {

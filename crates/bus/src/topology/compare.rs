@@ -194,14 +194,14 @@ mod tests {
     #[test]
     fn a_consumer_that_backs_off_is_told() {
         use async_nats::jetstream::consumer::IntoConsumerConfig as _;
-        let expected = expected_consumer("worker");
+        let expected = expected_consumer("worker", &Jetstream::default());
         let same = expected.clone().into_consumer_config();
         assert_eq!(texts(&consumers("worker", &same, &expected)), Vec::<String>::new());
         let live = consumer::Config { backoff: vec![Duration::from_secs(1)], max_ack_pending: 10, ..same };
         assert_eq!(
             texts(&consumers("worker", &live, &expected)),
             [
-                "consumer worker: max_ack_pending is 10, expected 2000",
+                "consumer worker: max_ack_pending is 10, expected 20000",
                 "consumer worker: backoff is [1s], expected []",
             ]
         );

@@ -16,9 +16,12 @@ pub(super) fn lines(explained: &Explained, now: Timestamp, for_person: bool) -> 
             "decided {} in run {} by rulebook {}",
             stamp(at, now, for_person),
             clean(&explained.run),
-            clean(&explained.explanation.rulebook)
+            clean(explained.decided_by.as_deref().unwrap_or("unknown"))
         ),
-        None => format!("as rulebook {} sees it", clean(&explained.explanation.rulebook)),
+        None => match &explained.decided_by {
+            Some(version) => format!("no rule took it when it came in, by rulebook {}", clean(version)),
+            None => format!("as rulebook {} sees it", clean(&explained.explanation.rulebook)),
+        },
     });
     lines.extend(explained.notes.iter().map(|note| yellow(format!("note: {note}"))));
     lines.extend(facts(&explained.facts));
@@ -43,10 +46,11 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     if !rule.about.is_empty() {
         lines.push(dim(format!("    {}", first_line(&rule.about))));
     }
-    rule.lines.iter().for_each(|line| lines.extend(of_line(line, "    ")));
+    let today = explained.decided_by.is_some();
+    rule.lines.iter().for_each(|line| lines.extend(of_line(line, "    ", today)));
     if let Some(changed) = &rule.changed {
         lines.push(dim("    changed"));
-        lines.extend(of_line(changed, "      "));
+        lines.extend(of_line(changed, "      ", today));
     }
     let recorded = explained.recorded.iter().find(|recorded| recorded.rule == rule.name);
     if let Some(recorded) = recorded.filter(|recorded| Some(&recorded.verdict) != rule.verdict.as_ref()) {
@@ -59,19 +63,18 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     if !rule.steps.is_empty() || !done.is_empty() {
         lines.push(dim("    steps"));
     }
-    if done.is_empty() {
-        for (number, step) in rule.steps.iter().enumerate() {
-            lines.extend(of_step(number + 1, step));
-        }
-    } else {
-        for (number, record) in done.into_iter().enumerate() {
-            lines.extend(of_record(number + 1, record));
-        }
+    for (number, step) in rule.steps.iter().enumerate() {
+        lines.extend(of_step(number + 1, step, &mut done, today));
+    }
+    // Steps that the rules see otherwise today.
+    for record in done {
+        lines.extend(of_record("      - ", record));
     }
     lines
 }
 
-fn of_line(line: &LineExplanation, indent: &str) -> Vec<String> {
+/// `today`: settings were not recorded, so those of today were read.
+fn of_line(line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
     let mark = match line.held {
         Some(true) => green("✓"),
         Some(false) => red("✗"),
@@ -82,30 +85,39 @@ fn of_line(line: &LineExplanation, indent: &str) -> Vec<String> {
         lines.push(format!("{indent}    {}", yellow(first_line(why))));
     }
     for (name, value) in &line.read {
-        lines
-            .push(format!("{indent}    {}", dim(format!("{} = {}", clean(name), clean(&value.to_string())))));
+        let when = if today && name.starts_with("flow.") { " (as configured today)" } else { "" };
+        let read = format!("{} = {}{when}", clean(name), clean(&value.to_string()));
+        lines.push(format!("{indent}    {}", dim(read)));
     }
     lines
 }
 
-fn of_step(number: usize, step: &StepExplanation) -> Vec<String> {
+/// A step, with what became of it: the records that it accounts for are taken out of `done`.
+fn of_step(number: usize, step: &StepExplanation, done: &mut Vec<&StepRecord>, today: bool) -> Vec<String> {
     let skipped = step.when.iter().any(|line| line.held == Some(false));
-    let head = format!("      {number}. {}", step.action);
-    let mut lines = match (&step.why, step.would.as_slice()) {
-        (Some(why), _) => vec![format!("{head} {}", yellow(first_line(why)))],
-        (None, []) if skipped => vec![format!("{head} {}", dim("not taken: its condition does not hold"))],
-        (None, []) => vec![format!("{head} {}", dim("nothing to do"))],
-        (None, [one]) => vec![format!("{head} would: {}", first_line(one))],
-        (None, many) => {
-            let each = many.iter().map(|one| format!("           {}", first_line(one)));
-            std::iter::once(format!("{head} would:")).chain(each).collect()
+    let head = format!("      {number}. ");
+    let mut lines = Vec::new();
+    match (&step.why, step.would.is_empty()) {
+        (Some(why), _) => lines.push(format!("{head}{} {}", step.action, yellow(first_line(why)))),
+        (None, true) if skipped => {
+            lines.push(format!("{head}{} {}", step.action, dim("not taken: its condition does not hold")));
         }
-    };
-    step.when.iter().for_each(|line| lines.extend(of_line(line, "         ")));
+        (None, true) => lines.push(format!("{head}{} {}", step.action, dim("nothing to do"))),
+        (None, false) => {
+            for (place, one) in step.would.iter().enumerate() {
+                let head = if place == 0 { head.clone() } else { " ".repeat(head.len()) };
+                match done.iter().position(|record| record.step.action.summary() == *one) {
+                    Some(at) => lines.extend(of_record(&head, done.remove(at))),
+                    None => lines.push(format!("{head}{} would: {}", step.action, first_line(one))),
+                }
+            }
+        }
+    }
+    step.when.iter().for_each(|line| lines.extend(of_line(line, "         ", today)));
     lines
 }
 
-fn of_record(number: usize, record: &StepRecord) -> Vec<String> {
+fn of_record(head: &str, record: &StepRecord) -> Vec<String> {
     let state = match record.state {
         StepState::Done => green(record.state.as_str()),
         StepState::Failed => red(record.state.as_str()),
@@ -114,11 +126,21 @@ fn of_record(number: usize, record: &StepRecord) -> Vec<String> {
         }
         StepState::Superseded | StepState::Skipped | StepState::Dropped => dim(record.state.as_str()),
     };
-    let mut lines = vec![format!("      {number}. {state} {}", first_line(&record.step.action.summary()))];
+    let action = &record.step.action;
+    let mut lines = vec![format!("{head}{} {state}: {}", action.word(), first_line(&action.summary()))];
+    let mut field = |name: &str, text: &str| {
+        lines.push(format!("         {}{}", dim(format!("{name:<8}")), first_line(text)));
+    };
     for (name, text) in [("asked", &record.request), ("answer", &record.answer), ("error", &record.error)] {
         if let Some(text) = text {
-            lines.push(format!("         {}{}", dim(format!("{name:<8}")), first_line(text)));
+            field(name, text);
         }
+    }
+    if record.attempts > 1 {
+        field("begun", &format!("{} times", record.attempts));
+    }
+    if record.perhaps_twice {
+        field("note", "an earlier attempt may have had the effect too");
     }
     lines
 }
@@ -140,12 +162,12 @@ fn conclusion(rules: &[RuleExplanation]) -> Vec<String> {
             Some(
                 Verdict::Matched { .. }
                     | Verdict::Shadow { .. }
-                    | Verdict::Unchanged
                     | Verdict::Silenced { .. }
                     | Verdict::Broken { .. }
             )
         )
     });
+    let unchanged = rules.iter().any(|rule| rule.verdict == Some(Verdict::Unchanged));
     let open = names(|rule| rule.verdict.is_none());
     if !matched.is_empty() {
         return vec![format!("{} {}", bold("Matched:"), matched.join(", "))];
@@ -154,7 +176,7 @@ fn conclusion(rules: &[RuleExplanation]) -> Vec<String> {
         let said = format!("{} {}", bold("Depends on what hotglue would say:"), open.join(", "));
         return vec![said];
     }
-    let mut lines = vec![bold("No rule matched.")];
+    let mut lines = vec![bold(if unchanged { "No rule acted." } else { "No rule matched." })];
     for rule in rules {
         if let Some(lacked) = lacked(rule) {
             lines.push(format!("  {}: {lacked}", clean(&rule.name)));
@@ -166,7 +188,7 @@ fn conclusion(rules: &[RuleExplanation]) -> Vec<String> {
 /// The first condition that failed.
 fn lacked(rule: &RuleExplanation) -> Option<String> {
     match &rule.verdict {
-        Some(Verdict::NotHeld { line, .. }) => {
+        Some(Verdict::NotHeld { line, why }) => {
             let failed = rule.lines.get(line.checked_sub(1)?)?;
             let read: Vec<_> = failed
                 .read
@@ -174,8 +196,13 @@ fn lacked(rule: &RuleExplanation) -> Option<String> {
                 .map(|(name, value)| format!("{} = {}", clean(name), clean(&value.to_string())))
                 .collect();
             let read = if read.is_empty() { String::new() } else { dim(format!(" ({})", read.join(", "))) };
-            Some(format!("{} does not hold{read}", in_one_line(&failed.text)))
+            let how = match why {
+                Some(why) => format!("can't be evaluated: {}", first_line(why)),
+                None => "does not hold".to_owned(),
+            };
+            Some(format!("{} {how}{read}", in_one_line(&failed.text)))
         }
+        Some(Verdict::Unchanged) => Some("matches, but nothing has changed since the last time".to_owned()),
         Some(Verdict::Off) => Some("is off".to_owned()),
         Some(Verdict::OtherKind) => Some("is about other kinds of events".to_owned()),
         _ => None,

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use domain::config::Config;
 use domain::envelope::{Envelope, Source};
 use domain::facts::Facts;
-use domain::journal::{EventRecord, StepRecord};
-use domain::plan::{Decision, LIVE};
-use domain::rulebook::{Case, Rulebook};
+use domain::journal::{EventRecord, Outcome, StepRecord};
+use domain::plan::{Decision, LIVE, Verdict};
+use domain::rulebook::{Case, Explanation, Rulebook};
 use store::{Access, Store};
 
 use super::{Explained, headline, read};
@@ -60,9 +60,14 @@ pub(super) async fn explain(
         now: decision.map_or(record.row.event.received_at, |decision| decision.decided_at),
     };
     let explanation = rulebook.explain(&case);
+    if decided_by == Some(explanation.rulebook.as_str()) {
+        notes.extend(settings(&record, decision, &explanation));
+    }
+    let decided_by = decided_by.map(str::to_owned);
     Ok(Ok(Explained {
         run: run.to_owned(),
         decided_at: decision.map(|decision| decision.decided_at),
+        decided_by,
         current_rulebook: current_version,
         notes,
         headline: format!("Event {}: {}", record.row.event.id, headline(&event)),
@@ -71,6 +76,44 @@ pub(super) async fn explain(
         facts,
         explanation,
     }))
+}
+
+/// The settings of flows are not recorded: those of today were read in their place. Says so where the very rules that
+/// decided come to something else with them.
+fn settings(record: &EventRecord, decision: Option<&Decision>, explanation: &Explanation) -> Vec<String> {
+    let mut notes = Vec::new();
+    let differing: Vec<_> = explanation
+        .rules
+        .iter()
+        .filter(|rule| match decision {
+            Some(decision) => {
+                let then = decision.verdicts.iter().find(|given| given.rule == rule.name);
+                then.map(|given| &given.verdict) != rule.verdict.as_ref()
+            }
+            // Nothing but its outcome is recorded of an event that no rule took at once.
+            None => {
+                record.row.outcome == Outcome::NoRule
+                    && !matches!(
+                        rule.verdict,
+                        Some(
+                            Verdict::Off
+                                | Verdict::OtherKind
+                                | Verdict::NotHeld { .. }
+                                | Verdict::Unchanged
+                                | Verdict::Silenced { .. }
+                        )
+                    )
+            }
+        })
+        .map(|rule| clean(&rule.name))
+        .collect();
+    if !differing.is_empty() {
+        notes.push(format!(
+            "settings in the configuration have changed since it was decided: with those of today the same rules come to something else ({})",
+            differing.join(", ")
+        ));
+    }
+    notes
 }
 
 /// The decision of the run that was asked for; unless one was, the live one, else the latest.

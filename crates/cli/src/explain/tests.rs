@@ -76,3 +76,15 @@ fn a_body_that_is_not_json_is_of_unknown_kind() {
     let page = explained("not json", Facts::default());
     assert!(page.starts_with("unknown\n") && page.contains("No rule matched."), "{page}");
 }
+
+#[test]
+fn a_rule_that_matched_without_a_change_is_told_as_such() {
+    let rules = "[[rule]]\nname = 'r'\nchanged = 'event.status'\n";
+    let rulebook = Rulebook::parse(rules).unwrap();
+    let facts = toml::from_str("last_values = { r = '\"JOB_FAILED\"' }").unwrap();
+    let body = br#"{"job_id":"j","status":"JOB_FAILED","tenant":"t"}"#.to_vec();
+    let now = "2026-03-02T12:00:00Z".parse().unwrap();
+    let explained = of_body(&Config::default(), &rulebook, body, facts, now).unwrap();
+    let page = page::lines(&explained, now, false).join("\n");
+    assert!(page.contains("No rule acted.") && page.contains("nothing has changed since"), "{page}");
+}

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use domain::rulebook::Rulebook;
+use domain::rulebook::Severity;
 use domain::rulebook::scenario::{CaseResult, Scenario};
 use serde::Serialize;
 
-use super::located;
+use super::{junit, located};
 use crate::output::{self, bold, clean, clean_block, count, dim, green, red};
 use crate::{Common, Misused, files};
 
@@ -17,27 +18,64 @@ const DEFAULT: &str = "deploy/scenarios";
 
 /// What came of one file.
 #[derive(Debug, Serialize)]
-struct Played {
-    file: PathBuf,
-    cases: Vec<Case>,
+pub(super) struct Played {
+    pub(super) file: PathBuf,
+    pub(super) cases: Vec<Case>,
     /// Why the file could not be read, one sentence per line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    complaints: Vec<String>,
+    pub(super) complaints: Vec<String>,
+}
+
+impl Played {
+    /// A file that can't be read counts as a case.
+    pub(super) fn len(&self) -> usize {
+        self.cases.len() + usize::from(!self.complaints.is_empty())
+    }
+
+    pub(super) fn failed(&self) -> usize {
+        let failed = self.cases.iter().filter(|case| !case.passed).count();
+        failed + usize::from(!self.complaints.is_empty())
+    }
 }
 
 #[derive(Debug, Serialize)]
-struct Case {
-    says: String,
-    passed: bool,
-    difference: Option<String>,
-    matched: Vec<String>,
+pub(super) struct Case {
+    pub(super) says: String,
+    pub(super) passed: bool,
+    pub(super) difference: Option<String>,
+    pub(super) matched: Vec<String>,
 }
 
-pub(super) fn run(common: &Common, path: Option<&Path>) -> Result<ExitCode> {
+/// The scenarios of a folder or a file, with the names of their files.
+///
+/// # Errors
+/// When there are none, or one of them can't be read.
+pub(super) fn load(path: &Path) -> Result<Vec<(String, Scenario)>, Misused> {
+    let load = |file: PathBuf| {
+        let text = read(&file)?;
+        let scenario = Scenario::parse_file(&text).map_err(|complaints| {
+            let said = complaints.iter().map(|complaint| located(&file, Severity::Error, complaint));
+            Misused(said.collect::<Vec<_>>().join("\n"))
+        })?;
+        Ok((file.display().to_string(), scenario))
+    };
+    scenario_files(Some(path))?.into_iter().map(load).collect()
+}
+
+fn read(file: &Path) -> Result<String, Misused> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))
+}
+
+pub(super) fn run(common: &Common, path: Option<&Path>, report: Option<&Path>) -> Result<ExitCode> {
     let rulebook = files::load_rulebook(common.rules.as_deref())?;
     let found = scenario_files(path)?;
     let played = found.iter().map(|file| play(&rulebook, file)).collect::<Result<Vec<_>, _>>()?;
     let (passed, failed) = totals(&played);
+    if let Some(report) = report {
+        std::fs::write(report, junit::report(&played))
+            .with_context(|| format!("the report {} can't be written", report.display()))?;
+    }
     if common.json {
         output::print_json(&serde_json::json!({
             "rulebook": rulebook.version(), "passed": passed, "failed": failed, "files": played,
@@ -54,9 +92,8 @@ pub(super) fn run(common: &Common, path: Option<&Path>) -> Result<ExitCode> {
 
 /// A file that can't be read counts as one that failed.
 fn totals(played: &[Played]) -> (usize, usize) {
-    let cases = || played.iter().flat_map(|file| &file.cases);
-    let unreadable = played.iter().filter(|file| !file.complaints.is_empty()).count();
-    (cases().filter(|case| case.passed).count(), cases().filter(|case| !case.passed).count() + unreadable)
+    let failed: usize = played.iter().map(Played::failed).sum();
+    (played.iter().map(Played::len).sum::<usize>() - failed, failed)
 }
 
 fn scenario_files(path: Option<&Path>) -> Result<Vec<PathBuf>, Misused> {
@@ -83,13 +120,13 @@ fn scenario_files(path: Option<&Path>) -> Result<Vec<PathBuf>, Misused> {
 }
 
 fn play(rulebook: &Rulebook, file: &Path) -> Result<Played, Misused> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))?;
+    let text = read(file)?;
     let (cases, complaints) = match Scenario::parse_file(&text) {
         Ok(scenario) => (scenario.run(rulebook).into_iter().map(Case::from).collect(), Vec::new()),
-        Err(complaints) => {
-            (Vec::new(), complaints.iter().map(|complaint| located(file, complaint)).collect())
-        }
+        Err(complaints) => (
+            Vec::new(),
+            complaints.iter().map(|complaint| located(file, Severity::Error, complaint)).collect(),
+        ),
     };
     Ok(Played { file: file.to_owned(), cases, complaints })
 }

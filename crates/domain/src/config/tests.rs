@@ -79,6 +79,12 @@ fn everything_wrong_is_said_at_once() {
 }
 
 #[test]
+fn an_ack_wait_that_no_worker_could_keep_is_refused() {
+    let said = complaint("[jetstream]\nack_wait = \"10ms\"\n");
+    assert!(said.contains("ack_wait is too short") && said.contains("\"1s\""), "{said}");
+}
+
+#[test]
 fn an_empty_text_says_none_where_there_is_a_default() {
     let text = format!("{SAMPLE}\n[[hotglue.flow]]\nflow_id = \"x\"\nschedule = \"\"\n");
     assert_eq!(Config::parse(&text).expect("valid").hotglue.flow("x").schedule, None);

@@ -19,6 +19,30 @@ use super::{Event, Kind, Unreadable};
 use crate::envelope::{Address, Envelope};
 use crate::redact;
 
+/// The documented statuses of jobs and discovers, and events of connections; hotglue may send others. (`JOB_FAILED` is
+/// not documented, but seen in a client; `UNLINK` is inferred from `LINK`.)
+pub const STATUSES: &[&str] = &[
+    "JOB_CREATED",
+    "DISCOVER_STARTED",
+    "DISCOVER_SUCCESS",
+    "DISCOVER_FAILED",
+    "SYNC_STARTED",
+    "SYNC_SUCCESS",
+    "SYNC_FAILED",
+    "ETL_STARTED",
+    "ETL_SUCCESS",
+    "ETL_FAILED",
+    "EXPORT_STARTED",
+    "EXPORT_FAILED",
+    "JOB_COMPLETED",
+    "JOB_FAILED",
+    "LINK",
+    "UNLINK",
+];
+
+/// The documented kinds of syncs; hotglue may send others.
+pub const SYNC_TYPES: &[&str] = &["full_sync", "incremental_sync", "auto_sync"];
+
 /// What the door must know of a body: where it goes, and whether the vendor names the event.
 #[derive(Debug)]
 pub struct Glance<'a> {

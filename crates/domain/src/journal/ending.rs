@@ -43,7 +43,7 @@ pub struct Ending<'a> {
     pub perhaps_twice: bool,
     /// The attempt certainly had no effect: it is taken back.
     pub taken_back: bool,
-    /// The effect may still take place, behind our back: until the lease ends nobody else gets the turn.
+    /// The effect may still take place, behind our back: for [`super::LINGERS`] nobody else gets the turn.
     pub keeps_turn: bool,
 }
 

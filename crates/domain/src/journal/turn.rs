@@ -1,8 +1,14 @@
 //! Whose turn it is: what steps of several events change, they change one at a time, whichever workers have them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::action::{Action, Place};
+
+/// So long an effect may still be on its way after its call ended without an answer: hotglue's gateway gives a call up
+/// after 29 seconds.
+pub const LINGERS: Duration = Duration::from_secs(30);
 
 /// What a step must have to itself while it is performed.
 #[derive(Debug, Clone, PartialEq, Eq)]

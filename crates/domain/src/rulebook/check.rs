@@ -5,7 +5,10 @@
 //! turn of a loop to the next; what operators can make is then bounded by the expression itself: `*` takes numbers
 //! only, and at most [`HEAVIEST`] values are joined into one.
 
-use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, Expr, Filter, Stmt, UnaryOpKind};
+mod constant;
+mod words;
+
+use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, Expr, Filter, Stmt};
 use minijinja::machinery::{Span, Token, parse, parse_expr, tokenize};
 
 use super::context::{Group, Reads, SCHEDULE_FIELDS, roots};
@@ -33,13 +36,26 @@ pub(super) struct Problem {
 }
 
 impl Problem {
+    fn at(at: Span, sentence: String) -> Self {
+        Self { line: usize::from(at.start_line).max(1), column: usize::from(at.start_col), sentence }
+    }
+
     fn general(sentence: String) -> Vec<Self> {
         vec![Self { line: 1, column: 0, sentence }]
     }
 }
 
-/// Checks an expression; tells what it can read.
-pub(super) fn expression(source: &str) -> Result<Reads, Vec<Problem>> {
+/// What was learned of a source in which nothing is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// What it can read.
+    pub(super) reads: Reads,
+    /// What is allowed, and hardly meant.
+    pub(super) doubts: Vec<Problem>,
+}
+
+/// Checks an expression.
+pub(super) fn expression(source: &str) -> Result<Checked, Vec<Problem>> {
     if source.trim().is_empty() {
         return Err(Problem::general("it is empty".to_owned()));
     }
@@ -53,8 +69,8 @@ pub(super) fn expression(source: &str) -> Result<Reads, Vec<Problem>> {
     walk.finish()
 }
 
-/// Checks a text with template code in it; tells what it can read.
-pub(super) fn text(source: &str) -> Result<Reads, Vec<Problem>> {
+/// Checks a text with template code in it.
+pub(super) fn text(source: &str) -> Result<Checked, Vec<Problem>> {
     if source.len() > LONGEST_TEXT {
         return Err(Problem::general(format!("it is longer than {} KiB", LONGEST_TEXT >> 10)));
     }
@@ -78,12 +94,7 @@ fn nesting(source: &str, expression: bool) -> Result<(), Vec<Problem>> {
             _ => {}
         }
         if open > MOST_OPEN || calls > DEEPEST {
-            let (line, column) = (usize::from(at.start_line).max(1), usize::from(at.start_col));
-            return Err(vec![Problem {
-                line,
-                column,
-                sentence: "it is nested too deep; split it".to_owned(),
-            }]);
+            return Err(vec![Problem::at(at, "it is nested too deep; split it".to_owned())]);
         }
     }
     Ok(())
@@ -98,21 +109,23 @@ struct Walk<'a> {
     scopes: Vec<Vec<(&'a str, u32)>>,
     reads: Reads,
     problems: Vec<Problem>,
+    doubts: Vec<Problem>,
     depth: usize,
 }
 
 impl<'a> Walk<'a> {
     fn new() -> Self {
-        Self { scopes: vec![Vec::new()], reads: Reads::default(), problems: Vec::new(), depth: 0 }
+        let (problems, doubts) = (Vec::new(), Vec::new());
+        Self { scopes: vec![Vec::new()], reads: Reads::default(), problems, doubts, depth: 0 }
     }
 
-    fn finish(self) -> Result<Reads, Vec<Problem>> {
-        if self.problems.is_empty() { Ok(self.reads) } else { Err(self.problems) }
+    fn finish(self) -> Result<Checked, Vec<Problem>> {
+        let Self { reads, problems, doubts, .. } = self;
+        if problems.is_empty() { Ok(Checked { reads, doubts }) } else { Err(problems) }
     }
 
     fn say(&mut self, at: Span, sentence: String) {
-        let (line, column) = (usize::from(at.start_line).max(1), usize::from(at.start_col));
-        let problem = Problem { line, column, sentence };
+        let problem = Problem::at(at, sentence);
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -238,7 +251,7 @@ impl<'a> Walk<'a> {
             Expr::Var(var) => self.root(var.id, expr.span()),
             Expr::GetAttr(get) => self.field(expr, &get.expr, get.name),
             Expr::GetItem(get) => {
-                let name = constant_text(&get.subscript_expr);
+                let name = constant::text(&get.subscript_expr);
                 let inner = self.expr(&get.subscript_expr);
                 match name {
                     Some(name) => self.field(expr, &get.expr, &name),
@@ -253,11 +266,14 @@ impl<'a> Walk<'a> {
             }
             Expr::UnaryOp(op) => self.expr(&op.expr),
             Expr::BinOp(op) => {
+                if matches!(op.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
+                    self.compared(&op.left, &op.right);
+                }
                 let (left, right) = (self.expr(&op.left), self.expr(&op.right));
                 match op.op {
                     BinOpKind::Add | BinOpKind::Concat => left.saturating_add(right),
                     BinOpKind::Mul => {
-                        if !(is_number(&op.left) && is_number(&op.right)) {
+                        if !(constant::is_number(&op.left) && constant::is_number(&op.right)) {
                             self.say(
                                 expr.span(),
                                 "`*` is for numbers only: put `|int` behind each side, such as (a|int) * 2"
@@ -303,7 +319,10 @@ impl<'a> Walk<'a> {
     }
 
     fn sum(&mut self, items: &[Expr<'a>]) -> u32 {
-        items.iter().map(|item| if is_plain(item) { 0 } else { self.expr(item) }).fold(1, u32::saturating_add)
+        items
+            .iter()
+            .map(|item| if constant::is_plain(item) { 0 } else { self.expr(item) })
+            .fold(1, u32::saturating_add)
     }
 
     fn args(&mut self, args: &[CallArg<'a>]) -> u32 {
@@ -313,7 +332,9 @@ impl<'a> Walk<'a> {
             | CallArg::PosSplat(expr)
             | CallArg::KwargSplat(expr) => expr,
         });
-        exprs.map(|expr| if is_plain(expr) { 0 } else { self.expr(expr) }).fold(0, u32::saturating_add)
+        exprs
+            .map(|expr| if constant::is_plain(expr) { 0 } else { self.expr(expr) })
+            .fold(0, u32::saturating_add)
     }
 
     fn root(&mut self, name: &'a str, at: Span) -> u32 {
@@ -403,7 +424,7 @@ impl<'a> Walk<'a> {
     fn filter(&mut self, filter: &Filter<'a>, at: Span) -> u32 {
         self.known("filter", filter.name, FILTERS, at);
         let first = filter.args.first().and_then(|arg| match arg {
-            CallArg::Pos(expr) => Some((expr, constant_text(expr))),
+            CallArg::Pos(expr) => Some((expr, constant::text(expr))),
             _ => None,
         });
         match (filter.name, first) {
@@ -452,38 +473,5 @@ impl<'a> Walk<'a> {
             }
         }
         self.args(&call.args).max(1)
-    }
-}
-
-fn constant_text(expr: &Expr<'_>) -> Option<String> {
-    match expr {
-        Expr::Const(constant) => constant.value.as_str().map(str::to_owned),
-        _ => None,
-    }
-}
-
-/// A constant: as heavy as it is written.
-fn is_plain(expr: &Expr<'_>) -> bool {
-    matches!(expr, Expr::Const(_))
-}
-
-/// Is the value a number, whatever the event?
-fn is_number(expr: &Expr<'_>) -> bool {
-    match expr {
-        Expr::Const(constant) => constant.value.is_number(),
-        Expr::Filter(filter) => matches!(filter.name, "int" | "float" | "length" | "count" | "round" | "abs"),
-        Expr::UnaryOp(op) => matches!(op.op, UnaryOpKind::Neg),
-        Expr::BinOp(op) => match op.op {
-            BinOpKind::Add => is_number(&op.left) && is_number(&op.right),
-            // These fail with anything but numbers.
-            BinOpKind::Sub
-            | BinOpKind::Mul
-            | BinOpKind::Div
-            | BinOpKind::FloorDiv
-            | BinOpKind::Rem
-            | BinOpKind::Pow => true,
-            _ => false,
-        },
-        _ => false,
     }
 }

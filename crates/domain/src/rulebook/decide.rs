@@ -162,7 +162,7 @@ fn distinct(actions: Vec<Action>) -> Vec<Action> {
     actions.into_iter().filter(|action| seen.insert((action.word(), action.fingerprint()))).collect()
 }
 
-/// Two rules that want the same schedule on and off: neither is taken, and both are named.
+/// Rules that want the same schedule on and off: none of them is taken, and each names one that it contradicts.
 fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
     let wanted: Vec<_> = fates
         .iter()
@@ -182,18 +182,21 @@ fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
         })
         .collect();
     for (at, (rule, scope, enabled, which, tenant)) in wanted.iter().enumerate() {
-        let opposite = wanted[at + 1..].iter().find(|(_, other, on, ..)| other == scope && on != enabled);
+        // The first that wants the opposite is named, whoever else does.
+        let opposite = wanted[at + 1..]
+            .iter()
+            .chain(&wanted[..at])
+            .find(|(_, other, on, ..)| other == scope && on != enabled);
         let Some((other, ..)) = opposite else { continue };
         let name = |rule: usize| book.rules.get(rule).map_or("", |rule| rule.name.as_str());
         let which = which.as_str();
         let why = if rule == other {
             format!("rule `{}` turns the {which} schedule of {tenant} on and off at once", name(*rule))
         } else {
-            let (one, two) = (name(*rule), name(*other));
+            let (one, two) = (name(*rule.min(other)), name(*rule.max(other)));
             format!("rules `{one}` and `{two}` want the opposite of the {which} schedule of {tenant}")
         };
-        fates[*rule] = Fate::plain(Verdict::Broken { why: why.clone() });
-        fates[*other] = Fate::plain(Verdict::Broken { why });
+        fates[*rule] = Fate::plain(Verdict::Broken { why });
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::sync::LazyLock;
 
+use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Value;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Output, State, UndefinedBehavior};
@@ -12,6 +13,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Expression, Output, S
 use super::Case;
 use super::context::{Context, Reads};
 use super::filters::{self, Bounded};
+use super::read::Placed;
 use crate::facts::Needs;
 
 /// Steps of the interpreter that one evaluation may take. The longest shipped text takes some hundred.
@@ -109,18 +111,24 @@ pub(super) enum Evaluated<T> {
 pub(super) struct Condition {
     expression: Expression<'static, 'static>,
     source: String,
+    /// Place in the file, in bytes.
+    at: usize,
     reads: Reads,
 }
 
 impl Condition {
     /// `source` must have passed the check, which also found what it `reads`.
-    pub(super) fn compile(source: &str, reads: Reads) -> Result<Self, String> {
+    pub(super) fn compile(source: &str, at: usize, reads: Reads) -> Result<Self, String> {
         let expression = EXPRESSIONS.compile_expression_owned(source.to_owned()).map_err(|e| sentence(&e))?;
-        Ok(Self { expression, source: source.to_owned(), reads })
+        Ok(Self { expression, source: source.to_owned(), at, reads })
     }
 
     pub(super) fn source(&self) -> &str {
         &self.source
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
     }
 
     pub(super) fn value(&self, case: &Case<'_>, context: &Context) -> Evaluated<Value> {
@@ -159,7 +167,17 @@ pub(super) struct Texts {
 
 /// A compiled text; belongs to one [`Texts`].
 #[derive(Debug, Clone)]
-pub(super) struct Text(String);
+pub(super) struct Text {
+    name: String,
+    /// Place in the file, in bytes.
+    at: usize,
+}
+
+impl Text {
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+}
 
 impl Texts {
     pub(super) fn new() -> Self {
@@ -171,22 +189,22 @@ impl Texts {
         &mut self,
         name: &str,
         for_slack: bool,
-        source: &str,
+        source: &Placed,
         reads: Reads,
     ) -> Result<Text, String> {
         let name = format!("{name}{}", if for_slack { FOR_SLACK } else { "" });
-        self.environment.add_template_owned(name.clone(), source.to_owned()).map_err(|e| sentence(&e))?;
+        self.environment.add_template_owned(name.clone(), source.text.clone()).map_err(|e| sentence(&e))?;
         self.reads.insert(name.clone(), reads);
-        Ok(Text(name))
+        Ok(Text { name, at: source.span.start })
     }
 
     /// The text, without blanks around it.
     pub(super) fn render(&self, text: &Text, case: &Case<'_>, context: &Context) -> Evaluated<String> {
-        let reads = self.reads.get(&text.0).copied().unwrap_or_default();
+        let reads = self.reads.get(&text.name).copied().unwrap_or_default();
         let mut written = Short(Vec::new());
         let result = self
             .environment
-            .get_template(&text.0)
+            .get_template(&text.name)
             .and_then(|template| {
                 template.render_captured_to(context.ready(case, reads), &mut written).map(drop)
             })
@@ -227,4 +245,16 @@ pub(super) fn sentence(error: &Error) -> String {
         ErrorKind::SyntaxError => format!("it can't be read: {}", detail()),
         _ => detail(),
     }
+}
+
+/// The texts that stand in an expression or a template as constants.
+pub(super) fn texts_in(source: &str, expression: bool) -> Vec<String> {
+    let tokens = tokenize(source, expression, syntax()).map_while(Result::ok);
+    tokens
+        .filter_map(|(token, _)| match token {
+            Token::Str(text) => Some(text.to_owned()),
+            Token::String(text) => Some(text.into()),
+            _ => None,
+        })
+        .collect()
 }

@@ -2,13 +2,18 @@
 
 mod action;
 mod fields;
+mod table;
 
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use self::fields::{Placed, Reader, get};
-use super::check::{self, Problem};
+pub(super) use self::action::{ACTIONS, STEP};
+pub(super) use self::fields::Placed;
+use self::fields::{Reader, get};
+use self::table::names as table_names;
+pub(super) use self::table::{Field, RULE, Shape};
+use super::check::{self, Checked, Problem};
 use super::context::Reads;
 use super::language::{Condition, Text, Texts};
 use super::{Limit, Mode, Of, Rule, StepRule};
@@ -21,16 +26,24 @@ pub(super) struct Read {
     pub(super) rules: Vec<Rule>,
     pub(super) compiled: Vec<Compiled>,
     pub(super) texts: Texts,
+    /// What is allowed, and hardly meant.
+    pub(super) doubts: Vec<Complaint>,
 }
 
-/// The compiled side of a [`Rule`].
+/// The compiled side of a [`Rule`], with its places in the file (offsets in bytes).
 pub(super) struct Compiled {
+    /// Of the rule's name.
+    pub(super) at: usize,
+    /// Of the names in `instead_of`.
+    pub(super) instead_of_at: Vec<usize>,
     pub(super) when: Vec<Condition>,
     pub(super) changed: Option<Condition>,
     pub(super) steps: Vec<CompiledStep>,
 }
 
 pub(super) struct CompiledStep {
+    /// Of the action's word.
+    pub(super) at: usize,
     pub(super) when: Vec<Condition>,
     pub(super) action: CompiledAction,
 }
@@ -49,8 +62,6 @@ struct Draft {
     name_at: Range<usize>,
     instead_of: Vec<Placed>,
 }
-
-const RULE_FIELDS: &[&str] = &["name", "about", "mode", "on", "when", "changed", "instead_of", "limit", "do"];
 
 pub(super) fn read(text: &str) -> Result<Read, Vec<Complaint>> {
     let mut reader = Reader::new(text);
@@ -72,7 +83,7 @@ pub(super) fn read(text: &str) -> Result<Read, Vec<Complaint>> {
     instead_of(&mut reader, &drafts);
     if reader.complaints.is_empty() {
         let (rules, compiled) = drafts.into_iter().map(|draft| (draft.rule, draft.compiled)).unzip();
-        Ok(Read { rules, compiled, texts })
+        Ok(Read { rules, compiled, texts, doubts: reader.doubts })
     } else {
         reader.complaints.sort_by_key(|complaint| complaint.at);
         Err(reader.complaints)
@@ -102,7 +113,7 @@ fn rule(
         }
         _ => {}
     }
-    reader.only(table, RULE_FIELDS, &place);
+    reader.only(table, &table_names(RULE), &place);
     let about = get(table, "about").and_then(|item| reader.text(item, "about", &place));
     let mode = get(table, "mode")
         .and_then(|item| reader.text(item, "mode", &place))
@@ -145,7 +156,8 @@ fn rule(
         let text_name = format!("{number}.{step}");
         if let Some((action, compiled)) = action::read(reader, texts, table, &at, &place, &text_name) {
             steps.push(StepRule { action, when: conditions.into_iter().map(|source| source.text).collect() });
-            compiled_steps.push(CompiledStep { when, action: compiled });
+            let at = get(table, "action").map_or(at.start, |item| item.span().start);
+            compiled_steps.push(CompiledStep { at, when, action: compiled });
         }
     }
     let name = name.flatten()?;
@@ -161,7 +173,13 @@ fn rule(
             limit,
             steps,
         },
-        compiled: Compiled { when, changed, steps: compiled_steps },
+        compiled: Compiled {
+            at: name.span.start,
+            instead_of_at: instead_of.iter().map(|name| name.span.start).collect(),
+            when,
+            changed,
+            steps: compiled_steps,
+        },
         name_at: name.span,
         instead_of,
     })
@@ -169,7 +187,7 @@ fn rule(
 
 fn condition(reader: &mut Reader<'_>, source: &Placed, place: &str) -> Option<Condition> {
     let reads = checked(reader, source, place, check::expression(&source.text))?;
-    match Condition::compile(&source.text, reads) {
+    match Condition::compile(&source.text, source.span.start, reads) {
         Ok(condition) => Some(condition),
         Err(why) => {
             reader.say(&source.span, format!("{place}{why}"));
@@ -182,10 +200,17 @@ fn checked(
     reader: &mut Reader<'_>,
     source: &Placed,
     place: &str,
-    found: Result<Reads, Vec<Problem>>,
+    found: Result<Checked, Vec<Problem>>,
 ) -> Option<Reads> {
     match found {
-        Ok(reads) => Some(reads),
+        Ok(Checked { reads, doubts }) => {
+            for doubt in doubts {
+                let sentence = format!("{place}{}", doubt.sentence);
+                let complaint = reader.within(&source.span, doubt.line, doubt.column, sentence);
+                reader.doubts.push(complaint);
+            }
+            Some(reads)
+        }
         Err(problems) => {
             for problem in problems {
                 let sentence = format!("{place}{}", problem.sentence);

@@ -17,21 +17,25 @@
 //! ```
 //! `plan` is the whole plan in order; each line is how a step begins, then parts it contains (`~ part`) or must not
 //! contain (`!~ part`). `silenced` and `unchanged` list rules of those verdicts. What a case leaves out is not compared.
+//! `now` of the file is the time at which its events come in and are decided.
 
-use std::collections::BTreeMap;
+mod compare;
+mod export;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+pub use self::compare::describe;
+use self::compare::{compare, names, takes};
+pub use self::export::{Exported, export};
 use super::{Case, Rulebook};
-use crate::action::Action;
 use crate::config::{Complaint, FlowSettings};
 use crate::envelope::{Envelope, Source};
 use crate::event::{self, Event, Unreadable, hotglue};
 use crate::facts::{Facts, Need};
 use crate::names::{EventId, Identity};
-use crate::plan::{LIVE, Plan, Step, Verdict};
+use crate::plan::{LIVE, Plan};
 
 /// When a scenario plays, unless its payload says otherwise.
 const NOW: &str = "2024-12-31T00:00:00Z";
@@ -42,6 +46,12 @@ const ROUNDS: usize = 16;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// When it plays: the time at which its events come in and are decided.
+    #[serde(default = "usual_time")]
+    now: Timestamp,
+    /// As in `[hotglue]`.
+    #[serde(default = "usual_date_format")]
+    date_format: String,
     #[serde(default)]
     payload: toml::Table,
     #[serde(default)]
@@ -66,6 +76,32 @@ struct ScenarioCase {
     silenced: Option<Vec<String>>,
     unchanged: Option<Vec<String>>,
     plan: Option<Vec<String>>,
+}
+
+/// A case with everything that deciding about it takes.
+#[derive(Debug)]
+pub(super) struct Staged<'s> {
+    pub(super) says: &'s str,
+    pub(super) event: Event,
+    pub(super) facts: Facts,
+    flow: &'s FlowSettings,
+    date_format: &'s str,
+    replayed: bool,
+    now: Timestamp,
+}
+
+impl Staged<'_> {
+    pub(super) fn with<'a>(&'a self, facts: &'a Facts) -> Case<'a> {
+        Case {
+            event: &self.event,
+            facts,
+            flow: self.flow,
+            date_format: self.date_format,
+            run: LIVE,
+            replayed: self.replayed,
+            now: self.now,
+        }
+    }
 }
 
 /// How one case went.
@@ -109,7 +145,12 @@ impl Scenario {
         CaseResult { says: case.says.clone(), passed: difference.is_none(), difference, matched }
     }
 
-    fn decide(&self, book: &Rulebook, case: &ScenarioCase) -> Result<Plan, String> {
+    /// Every case, ready to be decided; one that can't be read is left out.
+    pub(super) fn staged(&self) -> impl Iterator<Item = Staged<'_>> {
+        self.cases.iter().filter_map(|case| self.stage(case).ok())
+    }
+
+    fn stage<'s>(&'s self, case: &'s ScenarioCase) -> Result<Staged<'s>, String> {
         let body = match &case.payload_json {
             Some(json) if case.payload.is_empty() => json.trim().to_owned(),
             Some(_) => return Err("it has a payload and a payload_json: leave one".to_owned()),
@@ -119,19 +160,22 @@ impl Scenario {
                 serde_json::to_string(&payload).map_err(|error| format!("its payload is no JSON: {error}"))?
             }
         };
-        let event = read_event(body.as_bytes()).map_err(|error| error.to_string())?;
-        let mut facts = case.facts.clone();
+        Ok(Staged {
+            says: &case.says,
+            event: event_at(body.as_bytes(), self.now).map_err(|error| error.to_string())?,
+            facts: case.facts.clone(),
+            flow: case.flow.as_ref().unwrap_or(&self.flow),
+            date_format: &self.date_format,
+            replayed: case.replayed,
+            now: self.now,
+        })
+    }
+
+    fn decide(&self, book: &Rulebook, case: &ScenarioCase) -> Result<Plan, String> {
+        let staged = self.stage(case)?;
+        let mut facts = staged.facts.clone();
         for _ in 0..ROUNDS {
-            let question = Case {
-                event: &event,
-                facts: &facts,
-                flow: case.flow.as_ref().unwrap_or(&self.flow),
-                date_format: "%Y%m%d",
-                run: LIVE,
-                replayed: case.replayed,
-                now: now(),
-            };
-            let needs = match book.decide(&question) {
+            let needs = match book.decide(&staged.with(&facts)) {
                 Ok(plan) => return Ok(plan),
                 Err(needs) => needs,
             };
@@ -149,16 +193,47 @@ impl Scenario {
     }
 }
 
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        /// The scenarios of the rules that ship, with the names of their files.
+        ///
+        /// # Panics
+        /// Never: the tests read them all.
+        #[must_use]
+        pub fn shipped() -> Vec<(String, Scenario)> {
+            let read = |name: &str, text| {
+                let scenario = Scenario::parse_file(text).expect("the shipped scenarios are checked by the tests");
+                (format!("{name}.toml"), scenario)
+            };
+            vec![$(read($name, include_str!(concat!("../../../../deploy/scenarios/", $name, ".toml")))),*]
+        }
+    };
+}
+
+shipped! {
+    "config-invalid",
+    "exact-buy-orders",
+    "exact-unauthorized",
+    "first-sync-done",
+    "job-failed",
+    "link-made",
+    "marked-incremental",
+}
+
 /// The event that a scenario's payload makes: posted to the endpoint `hotglue` when the scenario plays.
 ///
 /// # Errors
 /// When it is no JSON.
 pub fn read_event(body: &[u8]) -> Result<Event, Unreadable> {
+    event_at(body, usual_time())
+}
+
+fn event_at(body: &[u8], now: Timestamp) -> Result<Event, Unreadable> {
     let envelope = Envelope::unsealed_from_queue(
         EventId::derive("hotglue", Identity::Body(body)),
         "hotglue".to_owned(),
         Source::Hotglue,
-        now(),
+        now,
         String::new(),
         Vec::new(),
         Bytes::copy_from_slice(body),
@@ -167,8 +242,12 @@ pub fn read_event(body: &[u8]) -> Result<Event, Unreadable> {
     event::read(&envelope, &pointers)
 }
 
-fn now() -> Timestamp {
+fn usual_time() -> Timestamp {
     NOW.parse().unwrap_or_default()
+}
+
+fn usual_date_format() -> String {
+    "%Y%m%d".to_owned()
 }
 
 fn fact_name(need: &Need) -> &'static str {
@@ -180,120 +259,4 @@ fn fact_name(need: &Need) -> &'static str {
         Need::Schedule => "schedule",
         Need::LastValue { .. } => "last_values",
     }
-}
-
-fn takes(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Matched { .. } | Verdict::Shadow { .. })
-}
-
-type IsOf = fn(&Verdict) -> bool;
-
-fn names(plan: &Plan, of: IsOf) -> Vec<String> {
-    plan.verdicts.iter().filter(|v| of(&v.verdict)).map(|v| v.rule.clone()).collect()
-}
-
-fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Result<(), String> {
-    if let Some((_, why)) = plan.broken() {
-        return Err(why.to_owned());
-    }
-    let lists: [(&str, &Option<Vec<String>>, IsOf); 3] = [
-        ("matches", &case.matches, takes),
-        ("silenced", &case.silenced, |verdict| matches!(verdict, Verdict::Silenced { .. })),
-        ("unchanged", &case.unchanged, |verdict| matches!(verdict, Verdict::Unchanged)),
-    ];
-    if case.plan.is_none() && lists.iter().all(|(_, list, _)| list.is_none()) {
-        return Err("it expects nothing: say matches or plan".to_owned());
-    }
-    let verdicts: BTreeMap<_, _> = plan.verdicts.iter().map(|v| (v.rule.as_str(), &v.verdict)).collect();
-    for (word, expected, of) in lists {
-        let Some(expected) = expected else { continue };
-        if let Some(unknown) =
-            expected.iter().find(|name| !book.rules().iter().any(|rule| rule.name == **name))
-        {
-            return Err(format!("{word}: there is no rule `{unknown}`"));
-        }
-        let found = names(plan, of);
-        let (mut one, mut other) = (expected.clone(), found.clone());
-        one.sort();
-        other.sort();
-        if one != other {
-            let verdict = |name: &String| format!("{name}: {:?}", verdicts.get(name.as_str()));
-            let differing = one
-                .iter()
-                .filter(|name| !other.contains(name))
-                .chain(other.iter().filter(|name| !one.contains(name)));
-            let differing: Vec<_> = differing.map(verdict).collect();
-            return Err(format!("{word}: expected {expected:?}, found {found:?} ({})", differing.join("; ")));
-        }
-    }
-    let Some(expected) = &case.plan else { return Ok(()) };
-    let found: Vec<_> = plan.steps.iter().map(describe).collect();
-    for at in 0..expected.len().max(found.len()) {
-        match (expected.get(at), found.get(at)) {
-            (Some(expected), Some(found)) => fits(expected, found)
-                .map_err(|why| format!("step {}: expected `{expected}`, found `{found}` ({why})", at + 1))?,
-            (Some(expected), None) => {
-                return Err(format!("step {}: expected `{expected}`, found none", at + 1));
-            }
-            (None, Some(found)) => return Err(format!("step {}: expected none, found `{found}`", at + 1)),
-            (None, None) => {}
-        }
-    }
-    Ok(())
-}
-
-/// A step as scenarios write it: `rule: word what`.
-#[must_use]
-pub fn describe(step: &Step) -> String {
-    let what = match &step.action {
-        Action::Slack { channel, text } => match channel {
-            Some(channel) => format!("{channel} {text}"),
-            None => text.clone(),
-        },
-        Action::SetSchedule { place, which, connector_id, expression, .. } => format!(
-            "{} of {} in {} at {}, {}",
-            which.as_str(),
-            place.tenant,
-            place.flow_id,
-            connector_id.as_deref().unwrap_or("the flow"),
-            expression.as_deref().unwrap_or("expression unknown")
-        ),
-        Action::LinkTarget { place, target } => format!("{target} for {} in {}", place.tenant, place.flow_id),
-        Action::RunJob { place, tap, name } => {
-            format!("{name} of {tap} for {} in {}", place.tenant, place.flow_id)
-        }
-    };
-    format!("{}: {} {what}", step.rule, step.action.word())
-}
-
-fn fits(expected: &str, found: &str) -> Result<(), String> {
-    let mut rest = expected;
-    let (mut wanted, mut part) = (None, String::new());
-    let mut parts = Vec::new();
-    loop {
-        let next = [(" !~ ", false), (" ~ ", true)]
-            .into_iter()
-            .filter_map(|(mark, holds)| rest.find(mark).map(|at| (at, mark.len(), holds)))
-            .min_by_key(|(at, ..)| *at);
-        let end = next.map_or(rest.len(), |(at, ..)| at);
-        part.push_str(&rest[..end]);
-        parts.push((wanted, std::mem::take(&mut part)));
-        let Some((at, length, holds)) = next else { break };
-        wanted = Some(holds);
-        rest = &rest[at + length..];
-    }
-    for (wanted, part) in parts {
-        match wanted {
-            None if !found
-                .strip_prefix(part.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')) =>
-            {
-                return Err(format!("it does not begin with `{part}`"));
-            }
-            Some(true) if !found.contains(&part) => return Err(format!("it does not contain `{part}`")),
-            Some(false) if found.contains(&part) => return Err(format!("it contains `{part}`")),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -1,10 +1,13 @@
 mod deciding;
+mod exporting;
 mod language;
+mod linting;
 
 use serde_json::json;
 
 use super::scenario::{describe, read_event};
 use super::*;
+use crate::facts::{Fact, Need};
 use crate::plan::{LIVE, Verdict};
 
 fn event(payload: &serde_json::Value) -> Event {

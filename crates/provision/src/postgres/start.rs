@@ -25,7 +25,7 @@ const USER: &str = "gluehook";
 const SUPERVISE: &str = r#"
 bin=$1 home=$2 of=$3
 alive() { kill -0 "$1" 2>/dev/null || kill -0 "$1" 2>&1 | grep -qi permitted; }
-gone() { rm -rf "$home" "$home.lock"; exit; }
+gone() { rm -rf "$home"; exit; }
 "$bin/initdb" -D "$home/data" -U gluehook -A trust -E UTF8 --locale=C -N >"$home/initdb.log" 2>&1 || { touch "$home/failed"; sleep 2; gone; }
 "$bin/postgres" -D "$home/data" -k "$home" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
   -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c autovacuum=off \

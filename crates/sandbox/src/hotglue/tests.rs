@@ -330,6 +330,15 @@ async fn cut_before_leaves_nothing_and_cut_after_leaves_the_job() {
 }
 
 #[tokio::test]
+async fn a_call_that_hangs_is_seen_has_no_effect_and_gets_no_answer() {
+    let lab = Lab::new().await;
+    lab.hotglue.next(Fault::Hang(Duration::from_millis(50)));
+    let failed = lab.request("POST", JOBS).json(&json!({"job_name": "n"})).send().await;
+    assert!(failed.unwrap_err().status().is_none());
+    assert_eq!((lab.tenant.jobs().len(), lab.hotglue.calls().len()), (0, 1));
+}
+
+#[tokio::test]
 async fn answers_that_say_too_little_still_take_effect() {
     let lab = Lab::new().await;
     lab.hotglue.next(Fault::EmptyBody(200));

@@ -5,18 +5,64 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::fields::{Placed, Reader, get};
+use super::table::{Field, Shape, field, names};
 use super::{CompiledAction, checked};
 use crate::config::nearest;
 use crate::rulebook::language::{Text, Texts};
 use crate::rulebook::{Of, StepAction, check};
 
-/// Every action's word and the fields it has, besides `action` and `when`.
-const ACTIONS: &[(&str, &[&str])] = &[
-    ("slack", &["channel", "text"]),
-    ("enable_schedule", &["of"]),
-    ("disable_schedule", &["of"]),
-    ("link_target", &["target"]),
-    ("run_job", &["tap", "name"]),
+/// Of every `[[rule.do]]`.
+pub(in crate::rulebook) const STEP: &[Field] = &[
+    field("action", Shape::Action, "What is done."),
+    field("when", Shape::TextOrTexts, "Conditions of this step: all must hold for it to be taken."),
+];
+
+/// An action's word and the fields it has besides those of every step.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::rulebook) struct Action {
+    pub(in crate::rulebook) word: &'static str,
+    pub(in crate::rulebook) about: &'static str,
+    pub(in crate::rulebook) fields: &'static [Field],
+    pub(in crate::rulebook) required: &'static [&'static str],
+}
+
+pub(in crate::rulebook) const ACTIONS: &[Action] = &[
+    Action {
+        word: "slack",
+        about: "Posts a message.",
+        fields: &[
+            field("channel", Shape::Text, "Where to; the configured channel unless given."),
+            field("text", Shape::Text, "A Jinja text; values in it are escaped unless `|safe`."),
+        ],
+        required: &["action", "text"],
+    },
+    Action {
+        word: "enable_schedule",
+        about: "Turns schedules of the tenant on.",
+        fields: &[field("of", Shape::Of(Of::Source), "Which schedules.")],
+        required: &["action"],
+    },
+    Action {
+        word: "disable_schedule",
+        about: "Turns schedules of the tenant off.",
+        fields: &[field("of", Shape::Of(Of::All), "Which schedules.")],
+        required: &["action"],
+    },
+    Action {
+        word: "link_target",
+        about: "Links a target to the tenant.",
+        fields: &[field("target", Shape::Text, "Which one; the flow's unless given.")],
+        required: &["action"],
+    },
+    Action {
+        word: "run_job",
+        about: "Starts a job, unless one of this name is listed already.",
+        fields: &[
+            field("tap", Shape::Text, "Of which tap; the event's unless given."),
+            field("name", Shape::Text, "The job's identity: take it from the event, not from the clock."),
+        ],
+        required: &["action", "name"],
+    },
 ];
 
 /// `tap` of `run_job` unless given.
@@ -41,13 +87,13 @@ pub(super) fn read(
     place: &str,
     text_name: &str,
 ) -> Option<(StepAction, CompiledAction)> {
-    let words = || ACTIONS.iter().map(|(word, _)| *word);
+    let words = || ACTIONS.iter().map(|action| action.word);
     let Some(item) = get(table, "action") else {
         reader.say(at, format!("{place} needs an action: {}", words().collect::<Vec<_>>().join(", ")));
         return None;
     };
     let action = reader.text(item, "action", &format!("{place}: "))?;
-    let Some((word, fields)) = ACTIONS.iter().find(|(word, _)| *word == action.text) else {
+    let Some(Action { word, fields, .. }) = ACTIONS.iter().find(|known| known.word == action.text) else {
         let hint = nearest(&action.text, words()).map_or_else(
             || format!("known here: {}", words().collect::<Vec<_>>().join(", ")),
             |near| format!("did you mean `{near}`?"),
@@ -56,8 +102,7 @@ pub(super) fn read(
         return None;
     };
     let place = format!("{place} ({word})");
-    let known: Vec<_> = ["action", "when"].into_iter().chain(fields.iter().copied()).collect();
-    reader.only(table, &known, &format!("{place}: "));
+    reader.only(table, &names(&[STEP, fields].concat()), &format!("{place}: "));
     let at = action.span;
     let mut step = Fields { reader, texts, table, place, text_name };
     match *word {
@@ -101,7 +146,7 @@ impl Fields<'_, '_, '_, '_> {
     fn compile(&mut self, field: &str, for_slack: bool, source: &Placed) -> Option<(String, Text)> {
         let place = format!("{} {field}: ", self.place);
         let reads = checked(self.reader, source, &place, check::text(&source.text))?;
-        match self.texts.add(&format!("{}.{field}", self.text_name), for_slack, &source.text, reads) {
+        match self.texts.add(&format!("{}.{field}", self.text_name), for_slack, source, reads) {
             Ok(text) => Some((source.text.clone(), text)),
             Err(why) => {
                 self.reader.say(&source.span, format!("{place}{why}"));

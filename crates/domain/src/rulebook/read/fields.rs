@@ -10,30 +10,44 @@ use crate::config::{Complaint, nearest};
 
 /// A text with its place in the file.
 #[derive(Debug, Clone)]
-pub(super) struct Placed {
-    pub(super) text: String,
-    pub(super) span: Range<usize>,
+pub(in crate::rulebook) struct Placed {
+    pub(in crate::rulebook) text: String,
+    pub(in crate::rulebook) span: Range<usize>,
 }
 
 /// Collects complaints about one file.
 pub(super) struct Reader<'t> {
     pub(super) text: &'t str,
     pub(super) complaints: Vec<Complaint>,
+    /// What is allowed, and hardly meant.
+    pub(super) doubts: Vec<Complaint>,
 }
 
 type Item<'i> = Spanned<DeValue<'i>>;
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, complaints: Vec::new() }
+        Self { text, complaints: Vec::new(), doubts: Vec::new() }
     }
 
     pub(super) fn say(&mut self, at: &Range<usize>, sentence: impl Into<String>) {
         self.complaints.push(Complaint::at_offset(self.text, at.start, sentence));
     }
 
-    /// Complains about something within a text value. `line` counts from 1, `column` from 0, in the value.
+    /// Complains about something within a text value.
     pub(super) fn say_within(&mut self, value: &Range<usize>, line: usize, column: usize, sentence: String) {
+        let complaint = self.within(value, line, column, sentence);
+        self.complaints.push(complaint);
+    }
+
+    /// Something within a text value. `line` counts from 1, `column` from 0, in the value.
+    pub(super) fn within(
+        &self,
+        value: &Range<usize>,
+        line: usize,
+        column: usize,
+        sentence: String,
+    ) -> Complaint {
         let raw = self.text.get(value.clone()).unwrap_or_default();
         let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
         let body = raw.get(quotes..).unwrap_or_default();
@@ -50,7 +64,7 @@ impl<'t> Reader<'t> {
         let start = value.start + quotes + skipped + before;
         let offset: usize =
             self.text.get(start..).unwrap_or_default().chars().take(column).map(char::len_utf8).sum();
-        self.complaints.push(Complaint::at_offset(self.text, (start + offset).min(value.end), sentence));
+        Complaint::at_offset(self.text, (start + offset).min(value.end), sentence)
     }
 
     /// Every key must be one of `known`.

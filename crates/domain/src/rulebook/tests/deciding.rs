@@ -177,6 +177,22 @@ fn rules_that_contradict_each_other_are_both_broken_and_named() {
 }
 
 #[test]
+fn of_three_rules_that_contradict_each_other_none_is_taken() {
+    let rule = |name: &str, action: &str| {
+        format!("[[rule]]\nname='{name}'\n[[rule.do]]\naction='{action}'\nof='source'\n")
+    };
+    let text = [
+        rule("on", "enable_schedule"),
+        rule("off", "disable_schedule"),
+        rule("also-off", "disable_schedule"),
+    ]
+    .concat();
+    let plan = decided(&book(&text), &failed_job(), &Facts::default());
+    assert_eq!(plan.steps, []);
+    assert!(plan.verdicts.iter().all(|of| matches!(of.verdict, Verdict::Broken { .. })), "{plan:?}");
+}
+
+#[test]
 fn the_same_step_twice_is_one_step() {
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='slack'\ntext='x'\n[[rule.do]]\naction='slack'\ntext='{{ \"x\" }}'\n";
     assert_eq!(decided(&book(text), &failed_job(), &Facts::default()).steps.len(), 1);
@@ -228,17 +244,16 @@ fn answer(facts: &mut Facts, need: &Need, chance: u8) {
     let yes = chance & 1 == 1;
     let names = if chance & 2 == 2 { vec!["optiply".to_owned()] } else { vec![] };
     facts.learn(match need {
-        Need::Config => crate::facts::Fact::Config {
-            problems: if yes { vec![] } else { vec!["/a is missing".to_owned()] },
-        },
-        Need::State => crate::facts::Fact::State { is_null: chance & 4 == 4 },
-        Need::LinkedSources => crate::facts::Fact::LinkedSources(names),
-        Need::LinkedTargets => crate::facts::Fact::LinkedTargets(names),
-        Need::Schedule => crate::facts::Fact::Schedule(None),
-        Need::LastValue { rule } => crate::facts::Fact::LastValue {
-            rule: rule.clone(),
-            value: (chance & 8 == 8).then(|| "[]".to_owned()),
-        },
+        Need::Config => {
+            Fact::Config { problems: if yes { vec![] } else { vec!["/a is missing".to_owned()] } }
+        }
+        Need::State => Fact::State { is_null: chance & 4 == 4 },
+        Need::LinkedSources => Fact::LinkedSources(names),
+        Need::LinkedTargets => Fact::LinkedTargets(names),
+        Need::Schedule => Fact::Schedule(None),
+        Need::LastValue { rule } => {
+            Fact::LastValue { rule: rule.clone(), value: (chance & 8 == 8).then(|| "[]".to_owned()) }
+        }
     });
 }
 

@@ -296,9 +296,7 @@ proptest! {
         let gone = taken.iter().filter(|(_, number)| number % 2 == 0);
         let settled = gone.map(|(place, _)| Settled::Stored { place: *place, epoch: 0 }).collect();
         keeper.turn((before..before + torn).map(append).collect(), settled, now);
-        let new = fs::read(home.path().join(NAME)).unwrap();
-
-        let mut mixed = new.clone();
+        let mut mixed = fs::read(home.path().join(NAME)).unwrap();
         let mut coin = coins.iter().cycle();
         for (at, sector) in mixed.chunks_mut(512).enumerate() {
             let was = old.get(at * 512..at * 512 + sector.len()).unwrap_or(&[0; 512][..sector.len()]);

@@ -1,0 +1,97 @@
+//! `gluehook events export`: a scenario made of what came in.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use domain::facts::Facts;
+use domain::plan::LIVE;
+use domain::rulebook::Case;
+use domain::rulebook::scenario::{self, Exported};
+use store::Store;
+
+use super::unknown;
+use crate::explain::recorded_event;
+use crate::output::{self, clean};
+use crate::{Common, files};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The event, or how its id begins
+    id: String,
+
+    /// Put stable tokens in place of tenants, ids, names, addresses, hosts and other words that no rule looks for
+    #[arg(long)]
+    redact: bool,
+
+    /// What the scenario says of itself
+    #[arg(long, value_name = "SENTENCE")]
+    says: Option<String>,
+
+    /// Write it to this file; printed unless given
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<ExitCode> {
+    let config = files::load_config_if_there(&common.config)?.config;
+    let rulebook = files::load_rulebook(common.rules.as_deref())?;
+    let Some(record) = store.event(&args.id).await? else {
+        output::note(format!("gluehook: {}", unknown(&args.id)));
+        return Ok(ExitCode::FAILURE);
+    };
+    let Some(event) = recorded_event(&record, &config) else {
+        output::note(format!(
+            "gluehook: events of the source {} are not known here",
+            record.row.event.source
+        ));
+        return Ok(ExitCode::FAILURE);
+    };
+    let live = record.decisions.iter().find(|decision| decision.run == LIVE);
+    let decision = live.or(record.decisions.last());
+    let run = decision.map_or(LIVE, |decision| decision.run.as_str());
+    let facts = decision.map_or_else(Facts::default, |decision| decision.facts.clone());
+    let flow = config.hotglue.flow(&event.flow_id);
+    let case = Case {
+        event: &event,
+        facts: &facts,
+        flow: &flow,
+        date_format: &config.hotglue.date_format,
+        run,
+        replayed: run != LIVE,
+        now: decision.map_or(record.row.event.received_at, |decision| decision.decided_at),
+    };
+    let usual = format!("as event {} came in", super::short(event.id.as_str()));
+    let says = args.says.as_deref().unwrap_or(&usual);
+    let Exported { text, differs } = match scenario::export(&rulebook, &case, says, args.redact) {
+        Ok(exported) => exported,
+        Err(why) => {
+            output::note(format!("gluehook: {}", clean(&why)));
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let by = decision.map(|decision| decision.rulebook.as_str()).or(record.row.rulebook.as_deref());
+    if let Some(by) = by.filter(|by| *by != rulebook.version()) {
+        output::note(format!(
+            "gluehook: rulebook {} decided about it; what is expected is what {} plans",
+            clean(by),
+            rulebook.version()
+        ));
+    }
+    for difference in &differs {
+        output::note(format!(
+            "gluehook: with tokens in it, the event fares otherwise: {}",
+            clean(difference)
+        ));
+    }
+    let head = "# Written by `gluehook events export`, and played before it was written.\n";
+    let changed: String =
+        differs.iter().map(|said| format!("# Otherwise than the event itself: {}\n", clean(said))).collect();
+    let text = format!("{head}{changed}{text}");
+    match &args.output {
+        Some(path) => std::fs::write(path, text)
+            .with_context(|| format!("the scenario {} can't be written", path.display()))?,
+        None => output::bytes(text.as_bytes())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

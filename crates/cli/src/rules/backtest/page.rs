@@ -1,0 +1,162 @@
+//! What came of a backtest, for people and for programs.
+
+use domain::backtest::{Change, Example, Tally};
+use serde_json::{Value, json};
+
+use super::Tried;
+use crate::events::short;
+use crate::output::{Cell, Table, bold, clean, count, dim, first_line, green, red, yellow};
+
+/// The columns of each rule and tenant.
+const COLUMNS: [&str; 6] = ["rule", "~tenant", "added", "dropped", "changed", "broken"];
+
+pub(super) fn json(tried: &Tried) -> Value {
+    let played = &tried.played;
+    let report = &played.report;
+    let differences: Vec<_> = report
+        .tallies
+        .iter()
+        .map(|((rule, tenant), tally)| {
+            json!({
+                "rule": rule, "tenant": tenant, "added": tally.added, "dropped": tally.dropped,
+                "changed": tally.changed, "broken": tally.broken, "examples": tally.examples,
+            })
+        })
+        .collect();
+    let unknown: Vec<_> = report
+        .unknown
+        .iter()
+        .map(|(rule, unknown)| {
+            json!({ "rule": rule, "events": unknown.events, "facts": unknown.needs, "examples": unknown.examples })
+        })
+        .collect();
+    let sum = sum(tried);
+    json!({
+        "new": { "file": tried.new, "version": tried.version },
+        "against": tried.against.as_ref().map(|(file, version)| json!({ "file": file, "version": version })),
+        "since": tried.since,
+        "until": tried.until,
+        "events": report.events,
+        "undecided": played.undecided,
+        "unreadable": played.unreadable,
+        "asked": played.asked,
+        "differs": report.differs(),
+        "differing_events": report.differing,
+        "unknown_events": report.unknown_events,
+        "added": sum.added,
+        "dropped": sum.dropped,
+        "changed": sum.changed,
+        "broken": sum.broken,
+        "differences": differences,
+        "unknown": unknown,
+        "shadow": report.shadow,
+    })
+}
+
+/// All tallies in one, without examples.
+fn sum(tried: &Tried) -> Tally {
+    let mut sum = Tally::default();
+    for tally in tried.played.report.tallies.values() {
+        sum.added += tally.added;
+        sum.dropped += tally.dropped;
+        sum.changed += tally.changed;
+        sum.broken += tally.broken;
+    }
+    sum
+}
+
+pub(super) fn lines(tried: &Tried) -> Vec<String> {
+    let report = &tried.played.report;
+    let mut lines = vec![headline(tried), String::new()];
+    if report.differs() {
+        let mut table = Table::new(&COLUMNS);
+        for ((rule, tenant), tally) in &report.tallies {
+            let numbers = [tally.added, tally.dropped, tally.changed, tally.broken];
+            let numbers =
+                numbers.map(|number| if number == 0 { Cell::new("").dim() } else { Cell::number(number) });
+            table.row([Cell::new(rule), Cell::new(tenant)].into_iter().chain(numbers));
+        }
+        lines.extend(table.lines(None));
+        lines.push(String::new());
+        for ((rule, tenant), tally) in &report.tallies {
+            if !tally.examples.is_empty() {
+                lines.push(format!("{} {}", bold(clean(rule)), dim(clean(tenant))));
+                lines.extend(tally.examples.iter().flat_map(example));
+            }
+        }
+        lines.push(String::new());
+    }
+    lines.extend(notes(tried));
+    lines.push(total(tried));
+    lines
+}
+
+fn headline(tried: &Tried) -> String {
+    let against = match &tried.against {
+        Some((file, version)) => format!("what {} (version {version}) would have done", clean(file)),
+        None => "what was decided".to_owned(),
+    };
+    format!("{} (version {}) against {against}", bold(clean(&tried.new)), tried.version)
+}
+
+fn example(example: &Example) -> Vec<String> {
+    let id = short(example.event.as_str());
+    let text = |text: &Option<String>| first_line(text.as_deref().unwrap_or_default()).into_owned();
+    match example.change {
+        Change::Added => vec![format!("  {} {id} {}", green("+"), text(&example.after))],
+        Change::Dropped => vec![format!("  {} {id} {}", red("-"), text(&example.before))],
+        Change::Broken => vec![format!("  {} {id} can't be carried out: {}", red("!"), text(&example.after))],
+        Change::Changed => {
+            let pad = " ".repeat(id.chars().count());
+            vec![
+                format!("  {} {id} {}", yellow("~"), text(&example.before)),
+                format!("    {pad} {}", text(&example.after)),
+            ]
+        }
+    }
+}
+
+fn notes(tried: &Tried) -> Vec<String> {
+    let played = &tried.played;
+    let events = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX), "event");
+    let mut notes = Vec::new();
+    for (rule, unknown) in &played.report.unknown {
+        let facts: Vec<_> = unknown.needs.iter().map(|fact| format!("tenant.{fact}")).collect();
+        notes.push(yellow(format!(
+            "unknown for {}: {} depends on {}, which was not read then; --ask-hotglue asks for it",
+            events(unknown.events),
+            clean(rule),
+            facts.join(", ")
+        )));
+    }
+    for (rule, number) in &played.report.shadow {
+        notes.push(format!("in shadow: {} would act on {}", clean(rule), events(*number)));
+    }
+    if played.asked > 0 {
+        notes.push(format!("hotglue was asked for {} facts: these are of today, not of then", played.asked));
+    }
+    if played.undecided > 0 {
+        notes.push(format!(
+            "left out, because nothing has been decided about them: {}",
+            events(played.undecided)
+        ));
+    }
+    if played.unreadable > 0 {
+        notes.push(format!("can't be read, so no rule sees them: {}", events(played.unreadable)));
+    }
+    notes
+}
+
+fn total(tried: &Tried) -> String {
+    let report = &tried.played.report;
+    let events = count(usize::try_from(report.events).unwrap_or(usize::MAX), "event");
+    if !report.differs() {
+        return format!("nothing would differ in {events}");
+    }
+    let sum = sum(tried);
+    let mut said = format!("{} added, {} dropped, {} changed", sum.added, sum.dropped, sum.changed);
+    if sum.broken > 0 {
+        said.push_str(&format!(", {} can't be carried out", sum.broken));
+    }
+    format!("{said}; {} of {events} differ", report.differing)
+}

@@ -1,0 +1,116 @@
+//! `gluehook rules diff-shadow`: what rules in shadow would have done, held against what was done.
+//!
+//! Exit codes are those of `diff`: 0 nothing differs, 1 something does, 2 it could not be compared.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use domain::journal::Span;
+use domain::shadow::{Comparison, Question, compare};
+use serde_json::json;
+use service::Clock;
+use store::Access;
+
+use crate::Common;
+use crate::events::{open_log, short};
+use crate::output::{self, When, bold, clean, count, green, red};
+
+/// Exit code: it could not be compared.
+const TROUBLE: u8 = 2;
+/// Events that are read at once.
+const PAGE: u32 = 2_000;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The rule in shadow; all of them unless given
+    #[arg(value_name = "RULE")]
+    rule: Option<String>,
+
+    /// The live rule that it is to replace: what that one did and the shadow would not counts, too
+    #[arg(long, value_name = "RULE", requires = "rule")]
+    against: Option<String>,
+
+    /// Events received since: a length of time such as 7d, or a time; all that are recorded unless given
+    #[arg(long, value_name = "WHEN")]
+    since: Option<When>,
+
+    /// Events of this tenant alone
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+pub(super) async fn run(common: &Common, args: &Args) -> ExitCode {
+    match try_it(common, args).await {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(format!("gluehook: {}", output::clean_block(&format!("{error:#}"), "")));
+            ExitCode::from(TROUBLE)
+        }
+    }
+}
+
+async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
+    let now = Clock::system().now();
+    let span = Span {
+        since: args.since.as_ref().map(|when| when.at(now)),
+        until: None,
+        tenant: args.tenant.clone(),
+        // Everything that is compared is in the decisions.
+        bodies_of: Vec::new(),
+    };
+    let question = Question { rule: args.rule.clone(), against: args.against.clone() };
+    let store = open_log(common, Access::Reader).await?;
+    let mut found = BTreeMap::new();
+    if let Some(rows) = store.recorded_rows(&span).await? {
+        let mut after = rows.first.saturating_sub(1);
+        loop {
+            let page = store.recorded(&span, rows, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.row;
+            for decision in page.iter().filter_map(|event| event.decision.as_ref()) {
+                compare(&mut found, &question, decision);
+            }
+        }
+    }
+    store.close().await;
+    let differs = found.values().any(Comparison::differs);
+    if common.json {
+        output::print_json(&json!({ "differs": differs, "rules": found }))?;
+    } else {
+        tell(&found)?;
+    }
+    Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn tell(found: &BTreeMap<String, Comparison>) -> std::io::Result<()> {
+    if found.is_empty() {
+        return output::line("no rule in shadow has matched: there is nothing to compare");
+    }
+    for (rule, comparison) in found {
+        let Comparison { events, same, would_add, would_leave_out, examples } = comparison;
+        output::line(format!(
+            "{}: {}, the same about {}",
+            bold(clean(rule)),
+            count(usize::try_from(*events).unwrap_or(usize::MAX), "event"),
+            same
+        ))?;
+        for (what, counts) in [("would add", would_add), ("would leave out", would_leave_out)] {
+            let counts: Vec<_> = counts.iter().map(|(word, count)| format!("{count} × {word}")).collect();
+            if !counts.is_empty() {
+                output::line(format!("  {what}: {}", counts.join(", ")))?;
+            }
+        }
+        for example in examples {
+            let id = short(example.event.as_str());
+            for text in &example.would_add {
+                output::line(format!("  {} {id} {}", green("+"), clean(text)))?;
+            }
+            for text in &example.would_leave_out {
+                output::line(format!("  {} {id} {}", red("-"), clean(text)))?;
+            }
+        }
+    }
+    Ok(())
+}

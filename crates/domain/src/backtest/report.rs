@@ -1,0 +1,184 @@
+//! What came of trying a rulebook on many events. Reports of parts add up to one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::{Deeds, Difference};
+use crate::facts::Need;
+use crate::names::EventId;
+use crate::rulebook::Outlook;
+
+/// How an action differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    Added,
+    Dropped,
+    Changed,
+    Broken,
+}
+
+/// One event in which something differs, for people to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Example {
+    #[serde(skip)]
+    pub row: i64,
+    pub event: EventId,
+    pub change: Change,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What would be done, or why it can't be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// The differences of one rule for one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    pub added: u64,
+    pub dropped: u64,
+    pub changed: u64,
+    /// Events for which the rule could not be carried out any more.
+    pub broken: u64,
+    /// The oldest of them.
+    pub examples: Vec<Example>,
+}
+
+/// What one rule would have to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    pub events: u64,
+    pub needs: BTreeSet<&'static str>,
+    pub examples: Vec<EventId>,
+    #[serde(skip)]
+    rows: Vec<i64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Events that were looked at.
+    pub events: u64,
+    /// Events in which something differs.
+    pub differing: u64,
+    /// Events of which something is unknown.
+    pub unknown_events: u64,
+    /// By rule and tenant.
+    pub tallies: BTreeMap<(String, String), Tally>,
+    /// By rule.
+    pub unknown: BTreeMap<String, Unknown>,
+    /// By rule: events in which it would act, were it not in shadow.
+    pub shadow: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// Counts one event. Of each rule and tenant the oldest `most` examples are kept.
+    pub fn count(
+        &mut self,
+        (row, event, tenant): (i64, &EventId, &str),
+        after: &Deeds,
+        differences: Vec<(String, Difference)>,
+        most: usize,
+    ) {
+        self.events += 1;
+        for (rule, outlook) in after {
+            if matches!(outlook, Outlook::Shadow(_)) {
+                *self.shadow.entry(rule.clone()).or_default() += 1;
+            }
+        }
+        let (mut differs, mut open) = (false, false);
+        for (rule, difference) in differences {
+            let (change, before, after) = match difference {
+                Difference::Unknown(needs) => {
+                    let unknown = self.unknown.entry(rule).or_default();
+                    unknown.events += 1;
+                    unknown.needs.extend(needs.iter().map(fact));
+                    if unknown.examples.len() < most {
+                        unknown.examples.push(event.clone());
+                        unknown.rows.push(row);
+                    }
+                    open = true;
+                    continue;
+                }
+                Difference::Added(action) => (Change::Added, None, Some(action.summary())),
+                Difference::Dropped(action) => (Change::Dropped, Some(action.summary()), None),
+                Difference::Changed { before, after } => {
+                    let (before, after) = told_apart(&before, &after);
+                    (Change::Changed, Some(before), Some(after))
+                }
+                Difference::Broken(why) => (Change::Broken, None, Some(why)),
+            };
+            differs = true;
+            let tally = self.tallies.entry((rule, tenant.to_owned())).or_default();
+            *match change {
+                Change::Added => &mut tally.added,
+                Change::Dropped => &mut tally.dropped,
+                Change::Changed => &mut tally.changed,
+                Change::Broken => &mut tally.broken,
+            } += 1;
+            if tally.examples.len() < most {
+                tally.examples.push(Example { row, event: event.clone(), change, before, after });
+            }
+        }
+        self.differing += u64::from(differs);
+        self.unknown_events += u64::from(open);
+    }
+
+    /// Adds what came of other events.
+    pub fn add(&mut self, other: Self, most: usize) {
+        self.events += other.events;
+        self.differing += other.differing;
+        self.unknown_events += other.unknown_events;
+        for (key, more) in other.tallies {
+            let tally = self.tallies.entry(key).or_default();
+            tally.added += more.added;
+            tally.dropped += more.dropped;
+            tally.changed += more.changed;
+            tally.broken += more.broken;
+            tally.examples.extend(more.examples);
+            tally.examples.sort_by_key(|example| example.row);
+            tally.examples.truncate(most);
+        }
+        for (rule, more) in other.unknown {
+            let unknown = self.unknown.entry(rule).or_default();
+            unknown.events += more.events;
+            unknown.needs.extend(more.needs);
+            let both = unknown.rows.drain(..).zip(unknown.examples.drain(..));
+            let mut all: Vec<_> = both.chain(more.rows.into_iter().zip(more.examples)).collect();
+            all.sort();
+            all.truncate(most);
+            (unknown.rows, unknown.examples) = all.into_iter().unzip();
+        }
+        for (rule, events) in other.shadow {
+            *self.shadow.entry(rule).or_default() += events;
+        }
+    }
+
+    /// Would anything be done otherwise?
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.differing > 0
+    }
+}
+
+/// Both in one line; where their summaries are alike, whole.
+fn told_apart(before: &crate::action::Action, after: &crate::action::Action) -> (String, String) {
+    let (one, two) = (before.summary(), after.summary());
+    if one != two {
+        return (one, two);
+    }
+    let whole = |action: &crate::action::Action| serde_json::to_string(action).unwrap_or_default();
+    (whole(before), whole(after))
+}
+
+/// The name under which rules and facts files know what is needed.
+fn fact(need: &Need) -> &'static str {
+    match need {
+        Need::Config => "config_valid",
+        Need::State => "state_is_null",
+        Need::LinkedSources => "linked_sources",
+        Need::LinkedTargets => "linked_targets",
+        Need::Schedule => "schedule",
+        Need::LastValue { .. } => "last_values",
+    }
+}

@@ -1,0 +1,158 @@
+use serde_json::json;
+
+use super::*;
+use crate::config::FlowSettings;
+use crate::plan::LIVE;
+use crate::rulebook::scenario::read_event;
+
+fn job(more: &serde_json::Value) -> Event {
+    let mut payload =
+        json!({"job_id": "j", "env_id": "e", "flow_id": "f", "tenant": "t", "status": "SYNC_FAILED"});
+    payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    read_event(payload.to_string().as_bytes()).unwrap()
+}
+
+fn slack(name: &str, when: &str, text: &str) -> String {
+    format!("[[rule]]\nname='{name}'\nwhen=[\"{when}\"]\n[[rule.do]]\naction='slack'\ntext=\"{text}\"\n")
+}
+
+fn see(side: &mut Side<'_>, event: &Event, recorded: &Facts) -> Deeds {
+    let flow = FlowSettings::default();
+    let facts = side.facts(event, recorded);
+    side.see(&Case {
+        event,
+        facts: &facts,
+        flow: &flow,
+        date_format: "%Y",
+        run: LIVE,
+        replayed: false,
+        now: Timestamp::UNIX_EPOCH,
+    })
+}
+
+fn against(old: &str, new: &str, event: &Event, facts: &Facts) -> Vec<(String, Difference)> {
+    let (old, new) = (Rulebook::parse(old).unwrap(), Rulebook::parse(new).unwrap());
+    compare(&see(&mut Side::new(&old), event, facts), &see(&mut Side::new(&new), event, facts))
+}
+
+fn told(difference: &Difference) -> String {
+    match difference {
+        Difference::Added(action) => format!("+ {}", action.summary()),
+        Difference::Dropped(action) => format!("- {}", action.summary()),
+        Difference::Changed { before, after } => format!("~ {} > {}", before.summary(), after.summary()),
+        Difference::Broken(why) => format!("! {why}"),
+        Difference::Unknown(needs) => format!("? {needs:?}"),
+    }
+}
+
+fn lines(differences: &[(String, Difference)]) -> Vec<String> {
+    differences.iter().map(|(rule, difference)| format!("{rule}: {}", told(difference))).collect()
+}
+
+#[test]
+fn what_is_added_dropped_and_changed_is_told_rule_by_rule() {
+    let old = [slack("a", "event.failed", "one"), slack("b", "event.failed", "same")].concat();
+    let new =
+        [slack("a", "event.failed", "two"), slack("b", "event.failed", "same"), slack("c", "true", "new")];
+    let found = against(&old, &new.concat(), &job(&json!({})), &Facts::default());
+    assert_eq!(lines(&found), ["a: ~ Slack: one > Slack: two", "c: + Slack: new"]);
+    let found = against(&old, &slack("b", "event.completed", "same"), &job(&json!({})), &Facts::default());
+    assert_eq!(lines(&found), ["a: - Slack: one", "b: - Slack: same"]);
+}
+
+#[test]
+fn a_fact_that_was_never_read_makes_a_rule_unknown_and_no_other() {
+    let new = [slack("a", "tenant.state_is_null", "x"), slack("b", "event.failed", "y")].concat();
+    let found = against("", &new, &job(&json!({})), &Facts::default());
+    assert_eq!(lines(&found), ["a: ? {State}", "b: + Slack: y"]);
+    let known = Facts { state_is_null: Some(false), ..Facts::default() };
+    assert_eq!(lines(&against("", &new, &job(&json!({})), &known)), ["b: + Slack: y"]);
+}
+
+#[test]
+fn a_rule_that_an_unknown_one_may_silence_is_unknown_too() {
+    let new = [
+        slack("a", "event.failed", "x"),
+        slack("b", "tenant.state_is_null", "y").replace("when", "instead_of=['a']\nwhen"),
+    ];
+    let found = against("", &new.concat(), &job(&json!({})), &Facts::default());
+    assert_eq!(lines(&found), ["a: ? {State}", "b: ? {State}"]);
+}
+
+#[test]
+fn a_rule_that_can_no_more_be_carried_out_is_told_with_the_cause() {
+    let found = against(
+        &slack("a", "true", "x"),
+        &slack("a", "true", "{{ payload.nope }}"),
+        &job(&json!({})),
+        &Facts::default(),
+    );
+    assert!(
+        matches!(&found[..], [(rule, Difference::Broken(why))] if rule == "a" && why.contains("nope")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_rule_in_shadow_does_nothing_and_is_counted() {
+    let shadow = slack("a", "true", "x").replace("when", "mode='shadow'\nwhen");
+    let (book, event) = (Rulebook::parse(&shadow).unwrap(), job(&json!({})));
+    let after = see(&mut Side::new(&book), &event, &Facts::default());
+    let mut report = Report::default();
+    report.count((1, &event.id, "t"), &after, compare(&Deeds::new(), &after), 3);
+    assert_eq!((report.differs(), report.shadow.get("a")), (false, Some(&1)));
+}
+
+#[test]
+fn values_are_remembered_from_event_to_event_and_begin_with_what_was_recorded() {
+    let rule =
+        "[[rule]]\nname='r'\nchanged='payload.v'\n[[rule.do]]\naction='slack'\ntext='{{ payload.v }}'\n";
+    let book = Rulebook::parse(rule).unwrap();
+    let mut side = Side::new(&book);
+    let at = |v: &str, minute: u32| {
+        job(&json!({"v": v, "last_updated": format!("2024-10-07T08:{minute:02}:00Z")}))
+    };
+    let recorded =
+        Facts { last_values: [("r".to_owned(), Some("\"a\"".to_owned()))].into(), ..Facts::default() };
+    let mut acted = |event: &Event| !see(&mut side, event, &recorded).is_empty();
+    assert!(!acted(&at("a", 1)), "the recorded value is the first");
+    assert!(acted(&at("b", 3)));
+    assert!(!acted(&at("b", 4)), "what was seen wins over what was recorded");
+    assert!(acted(&at("c", 2)), "an older event with another value acts");
+    assert!(!acted(&at("b", 5)), "and does not replace the newer value");
+    let other = job(&json!({"v": "a", "tenant": "u"}));
+    assert!(see(&mut Side::new(&book), &other, &Facts::default()).len() == 1, "each tenant has its own");
+}
+
+#[test]
+fn reports_of_parts_add_up_and_keep_the_oldest_examples() {
+    let new = slack("a", "true", "{{ event.job_id }}");
+    let book = Rulebook::parse(&new).unwrap();
+    let part = |rows: &[i64]| {
+        let mut report = Report::default();
+        for row in rows {
+            let event = job(&json!({"job_id": row.to_string()}));
+            let after = see(&mut Side::new(&book), &event, &Facts::default());
+            report.count((*row, &event.id, "t"), &after, compare(&Deeds::new(), &after), 2);
+        }
+        report
+    };
+    let mut all = part(&[2, 4]);
+    all.add(part(&[1, 3, 5]), 2);
+    let tally = &all.tallies[&("a".to_owned(), "t".to_owned())];
+    assert_eq!((all.events, all.differing, tally.added), (5, 5, 5));
+    assert_eq!(tally.examples.iter().map(|example| example.row).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn settings_alone_make_no_difference() {
+    let set = |expression: &str| Action::SetSchedule {
+        place: crate::action::Place { env_id: "e".into(), flow_id: "f".into(), tenant: "t".into() },
+        which: crate::action::Which::Source,
+        connector_id: None,
+        expression: Some(expression.to_owned()),
+        enabled: true,
+    };
+    let deeds = |expression| vec![("r".to_owned(), Outlook::Acts(vec![set(expression)]))];
+    assert_eq!(compare(&deeds("cron(1)"), &deeds("cron(2)")), []);
+}

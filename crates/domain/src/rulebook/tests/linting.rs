@@ -1,0 +1,174 @@
+use super::*;
+use crate::rulebook::scenario::{self, Scenario};
+
+fn found(text: &str) -> String {
+    let lines = book(text).findings().into_iter().map(|finding| {
+        let Complaint { at, sentence } = finding.complaint;
+        let (line, column) = at.expect("every finding has its place");
+        format!("{line}:{column}: {}: {sentence}", finding.severity.as_str())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn rule(name: &str, more: &str) -> String {
+    format!("[[rule]]\nname = \"{name}\"\n{more}\n[[rule.do]]\naction = \"slack\"\ntext = \"{name}\"\n")
+}
+
+#[test]
+fn nothing_is_found_in_the_shipped_rulebook_and_every_rule_of_it_is_rehearsed() {
+    let book = Rulebook::built_in();
+    assert_eq!(book.findings(), []);
+    let rehearsal = book.rehearse(&scenario::shipped());
+    assert_eq!(rehearsal.findings, []);
+    assert_eq!(rehearsal.tried.len(), book.rules().len());
+}
+
+#[test]
+fn a_rule_that_can_never_match_is_an_error_at_the_line_that_excludes_the_others() {
+    let text = rule("r", "when = [\n  \"event.completed\",\n  \"event.tap\",\n  \"event.failed\",\n]");
+    assert_eq!(
+        found(&text),
+        "6:3: error: rule `r` can never match: this line can't hold together with what stands before it"
+    );
+    let text = rule("r", "on = [\"connection\"]\nwhen = [\"event.completed\"]");
+    assert!(found(&text).contains("4:9: error: rule `r` can never match"), "{}", found(&text));
+    assert_eq!(found(&rule("r", "mode = \"off\"\nwhen = [\"false\"]")), "");
+}
+
+#[test]
+fn a_step_that_is_never_taken_is_an_error() {
+    let text = format!("{}when = \"not event.failed\"\n", rule("r", "when = [\"event.failed\"]"));
+    assert!(
+        found(&text).contains("5:10: error: rule `r`, step 1 (slack) is never taken"),
+        "{}",
+        found(&text)
+    );
+}
+
+#[test]
+fn a_rule_that_is_there_twice_is_an_error_whatever_its_name_and_the_order_of_its_lines() {
+    let one = "[[rule]]\nname = \"a\"\nwhen = [\"event.failed\", \"event.tap\"]\n[[rule.do]]\naction = \"slack\"\ntext = \"x\"\n";
+    let other = one
+        .replace("\"a\"", "\"b\"")
+        .replace("\"event.failed\", \"event.tap\"", "\"event.tap\", \"event.failed\"");
+    assert_eq!(
+        found(&format!("{one}{other}")),
+        "8:8: error: rule `b` is rule `a` once more: it does the same on the same events; leave one"
+    );
+    assert_eq!(found(&format!("{one}{}", other.replace("\"x\"", "\"y\""))), "");
+}
+
+#[test]
+fn a_rule_that_is_always_silenced_is_an_error() {
+    let silenced = rule("quiet", "when = [\"event.completed\"]");
+    let text = format!(
+        "{silenced}{}",
+        rule("loud", "when = [\"event.status == 'JOB_COMPLETED'\"]\ninstead_of = [\"quiet\"]")
+    );
+    assert!(
+        found(&text).contains("error: rule `quiet` never acts: wherever it matches, `loud` matches too"),
+        "{}",
+        found(&text)
+    );
+    let text = format!(
+        "{silenced}{}",
+        rule("loud", "when = [\"event.completed\", \"event.tap\"]\ninstead_of = [\"quiet\"]")
+    );
+    assert_eq!(found(&text), "");
+    let text = format!("{silenced}{}", rule("loud", "when = [\"event.failed\"]\ninstead_of = [\"quiet\"]"));
+    assert_eq!(found(&text), "10:15: warning: rule `loud`, instead_of: `quiet` never matches the same event");
+}
+
+#[test]
+fn one_schedule_on_and_off_is_an_error_within_a_rule_unless_conditions_may_tell_the_steps_apart() {
+    let steps = |of_one: &str, of_other: &str| {
+        format!(
+            "[[rule]]\nname = \"r\"\non = [\"job\"]\n[[rule.do]]\naction = \"enable_schedule\"\n{of_one}\n[[rule.do]]\naction = \"disable_schedule\"\n{of_other}\n"
+        )
+    };
+    assert_eq!(
+        found(&steps("", "")),
+        "8:10: error: rule `r`, steps 1 and 2 turn the same schedule on and off: neither is ever taken"
+    );
+    assert_eq!(found(&steps("of = \"target\"", "of = \"source\"")), "");
+    assert!(found(&steps("when = \"event.tap\"", "")).contains("8:10: warning: rule `r`, steps 1 and 2"));
+    assert_eq!(found(&steps("when = \"event.tap\"", "when = \"not event.tap\"")), "");
+}
+
+#[test]
+fn rules_that_may_want_the_opposite_of_one_schedule_for_one_event_are_warned_of() {
+    let step = |action: &str| format!("[[rule.do]]\naction = \"{action}\"\n");
+    let head = |name: &str, more: &str| format!("[[rule]]\nname = \"{name}\"\n{more}\n");
+    let text = |of_on: &str, of_off: &str| {
+        [head("on", of_on), step("enable_schedule"), head("off", of_off), step("disable_schedule")].concat()
+    };
+    let both = found(&text("when = [\"event.tap\"]", "when = [\"event.failed\"]"));
+    assert!(both.starts_with("10:10: warning: rules `on` and `off` want the opposite"), "{both}");
+    assert_eq!(found(&text("when = [\"event.completed\"]", "when = [\"event.failed\"]")), "");
+    assert_eq!(
+        found(&text("when = [\"event.tap\"]", "when = [\"event.target\"]\ninstead_of = [\"on\"]")),
+        ""
+    );
+    assert_eq!(found(&text("mode = \"shadow\"", "")), "");
+}
+
+#[test]
+fn a_misspelt_word_is_warned_of_with_the_nearest_right_one() {
+    for (line, said) in [
+        ("event.status == 'JOB_COMPLETE'", "did you mean `JOB_COMPLETED`?"),
+        ("event.status != 'job_failed'", "did you mean `JOB_FAILED`?"),
+        (
+            "'incremental' == event.sync_type or event.sync_type in ['fullsync', 'x']",
+            "did you mean `full_sync`?",
+        ),
+        ("tenant.schedule.state == 'enabled'", "did you mean `ENABLED`?"),
+        ("event.kind != 'jobs'", "`event.kind` is compared with `jobs`; did you mean `job`?"),
+        ("event.source != 'github'", "`event.source` is never `github`; known here: hotglue"),
+    ] {
+        let said_ = found(&rule("r", &format!("when = [\"{line}\"]")));
+        assert!(
+            said_.contains(said) && said_.contains("warning: rule `r`, when line 1: "),
+            "{line}: {said_}"
+        );
+    }
+    assert_eq!(
+        found(&rule("r", "when = [\"event.status == 'JOB_TELEPORTED'\", \"event.sync_type != ''\"]")),
+        ""
+    );
+    let text = slack("{% if event.status == 'SYNC_FAILD' %}a{% endif %}b");
+    assert!(found(&text).contains("5:33: warning: rule `r`, step 1 (slack) text: "), "{}", found(&text));
+}
+
+#[test]
+fn a_text_that_cannot_be_written_is_an_error_that_names_the_scenario() {
+    let scenario = Scenario::parse_file(
+        "[[case]]\nsays = \"a sync failed\"\npayload = { job_id = \"j\", tenant = \"t\", status = \"SYNC_FAILED\" }\nmatches = []\n",
+    )
+    .expect("a scenario");
+    let scenarios = [("own.toml".to_owned(), scenario)];
+    let text =
+        rule("r", "when = [\"event.failed\", \"tenant.state_is_null\"]").replace("\"r\"\n[[", "\"r\"\n\n[[");
+    let text = text.replace("text = \"r\"", "text = \"{{ payload.metrics.rows }}\"");
+    let rehearsal = book(&text).rehearse(&scenarios);
+    assert_eq!(rehearsal.findings.len(), 1, "{rehearsal:?}");
+    let finding = &rehearsal.findings[0];
+    let said = finding.complaint.to_string();
+    assert_eq!(finding.severity, Severity::Error);
+    assert!(
+        said.starts_with("line 6, column 8: rule `r`, step 1 (slack): its text can't be written: it reads something that is not there")
+            && said.ends_with("in the scenario \"a sync failed\" of own.toml"),
+        "{said}"
+    );
+    let text = rule("r", "when = [\"payload.nope.deeper\"]");
+    let rehearsal = book(&text).rehearse(&scenarios);
+    assert_eq!((rehearsal.findings[0].severity, rehearsal.tried.len()), (Severity::Warning, 0));
+}
+
+#[test]
+fn every_file_of_scenarios_ships() {
+    let names: Vec<_> = scenario::shipped().into_iter().map(|(name, _)| name).collect();
+    let mut rules: Vec<_> =
+        Rulebook::built_in().rules().iter().map(|rule| format!("{}.toml", rule.name)).collect();
+    rules.sort();
+    assert_eq!(names, rules);
+}

@@ -1,0 +1,115 @@
+//! What rules in shadow would have done, held against what was done about the same event.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::action::Action;
+use crate::names::EventId;
+use crate::plan::{Decision, Verdict};
+
+/// Examples kept of each rule.
+const EXAMPLES: usize = 5;
+
+/// What is compared with what.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Question {
+    /// The rule in shadow; every one unless given.
+    pub rule: Option<String>,
+    /// The live rule that it is to replace. Without one, what all live rules did counts, and what they did beyond the shadow
+    /// is no difference: it was never the shadow's to do.
+    pub against: Option<String>,
+}
+
+/// How a rule in shadow compares, over many events.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// Events about which the rule, or the one it is to replace, had something to say.
+    pub events: u64,
+    /// Events about which both did the same.
+    pub same: u64,
+    /// Actions that only the shadow would have taken, by their word.
+    pub would_add: BTreeMap<String, u64>,
+    /// Actions that were taken and that the shadow would have left out, by their word.
+    pub would_leave_out: BTreeMap<String, u64>,
+    /// The first few events that differ.
+    pub examples: Vec<Example>,
+}
+
+impl Comparison {
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.same < self.events
+    }
+}
+
+/// An event about which the shadow differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Example {
+    pub event: EventId,
+    /// In words.
+    pub would_add: Vec<String>,
+    pub would_leave_out: Vec<String>,
+}
+
+/// Adds what was decided about one event.
+pub fn compare(found: &mut BTreeMap<String, Comparison>, question: &Question, decision: &Decision) {
+    let counts = |rule: &str| question.against.as_deref().is_none_or(|against| against == rule);
+    let done = decision.steps.iter().filter(|step| counts(&step.rule)).map(|step| &step.action);
+    let done: Vec<&Action> = done.collect();
+    let mut spoke = false;
+    for given in &decision.verdicts {
+        let wanted = question.rule.as_deref().is_none_or(|rule| rule == given.rule);
+        let Verdict::Shadow { actions } = &given.verdict else { continue };
+        if !wanted {
+            continue;
+        }
+        spoke = true;
+        let would: Vec<&Action> = actions.iter().collect();
+        let left_out = if question.against.is_some() { without(&done, &would) } else { Vec::new() };
+        note(found, &given.rule, &decision.event, &without(&would, &done), &left_out);
+    }
+    // The live rule acted, and its replacement kept silent.
+    if let (Some(rule), Some(_), false, false) = (&question.rule, &question.against, spoke, done.is_empty()) {
+        note(found, rule, &decision.event, &[], &done);
+    }
+}
+
+fn note(
+    found: &mut BTreeMap<String, Comparison>,
+    rule: &str,
+    event: &EventId,
+    would_add: &[&Action],
+    would_leave_out: &[&Action],
+) {
+    let comparison = found.entry(rule.to_owned()).or_default();
+    comparison.events += 1;
+    if would_add.is_empty() && would_leave_out.is_empty() {
+        comparison.same += 1;
+        return;
+    }
+    for (actions, counts) in
+        [(would_add, &mut comparison.would_add), (would_leave_out, &mut comparison.would_leave_out)]
+    {
+        for action in actions {
+            *counts.entry(action.word().to_owned()).or_default() += 1;
+        }
+    }
+    if comparison.examples.len() < EXAMPLES {
+        let words = |actions: &[&Action]| actions.iter().map(|action| action.summary()).collect();
+        let (would_add, would_leave_out) = (words(would_add), words(would_leave_out));
+        comparison.examples.push(Example { event: event.clone(), would_add, would_leave_out });
+    }
+}
+
+/// Those of `these` that are not among `those`, by what they mean.
+fn without<'a>(these: &[&'a Action], those: &[&Action]) -> Vec<&'a Action> {
+    these.iter().filter(|action| !found_in(those, action)).copied().collect()
+}
+
+fn found_in(those: &[&Action], action: &Action) -> bool {
+    those.iter().any(|other| other.word() == action.word() && other.fingerprint() == action.fingerprint())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! Rules that are checked, explained, tried on the past, and tested with what came in.
+
+use domain::journal::Outcome;
+use sandbox::webhook;
+use serde_json::{Value, json};
+use tests::stage::{ENV, FLOW, SLACK_TOKEN, Setting, Stage};
+
+const TOLD: &str = "\n[[rule]]\nname = \"told\"\nwhen = [\"event.failed\"]\n[[rule.do]]\naction = \"slack\"\ntext = \"{{ event.tenant }} failed\"\n";
+
+fn shipped() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/rules.toml")).expect("it ships")
+}
+
+/// Writes a file of the stage; its path.
+fn file(stage: &Stage, name: &str, text: &str) -> String {
+    let path = stage.path(name);
+    std::fs::write(&path, text).expect("written");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+async fn json_of(stage: &Stage, expected: i32, args: &[&str]) -> Value {
+    let mut args = args.to_vec();
+    args.push("--json");
+    let (code, said, errors) = stage.gluehook(&args).await;
+    assert_eq!(code, expected, "{said}{errors}");
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+fn of_tenant(tenant: &str, error: &str) -> String {
+    webhook::vary(&webhook::failed_job(error), |job| job["tenant"] = json!(tenant))
+}
+
+#[tokio::test]
+async fn what_a_rulebook_can_hardly_mean_is_found_with_file_line_and_column() {
+    let stage = Stage::with(Setting { without_worker: true, ..Setting::default() }).await;
+    let rules = "[[rule]]\nname = \"r\"\nwhen = [\n  \"event.completed\",\n  \"event.failed\",\n]\n[[rule.do]]\naction = \"slack\"\ntext = \"x\"\n";
+    let never = file(&stage, "never.toml", rules);
+    let (code, said, _) = stage.gluehook(&["rules", "check", &never]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(&format!("{never}:5:3: error: rule `r` can never match")), "{said}");
+
+    let misspelt = rules.replace("\"event.completed\",\n  ", "\"event.status != 'SYNC_FAILD'\",\n  ");
+    let misspelt = file(&stage, "misspelt.toml", &misspelt);
+    let (code, said, _) = stage.gluehook(&["rules", "check", &misspelt]).await;
+    assert!(code == 0 && said.contains(":4:20: warning: ") && said.contains("`SYNC_FAILED`?"), "{said}");
+    assert_eq!(stage.gluehook(&["rules", "check", &misspelt, "--strict"]).await.0, 1);
+
+    let unwritable = format!("{}{}", shipped(), TOLD.replace("event.tenant", "payload.nope"));
+    let unwritable = file(&stage, "unwritable.toml", &unwritable);
+    let found = json_of(&stage, 1, &["rules", "check", &unwritable]).await;
+    let sentence = found["complaints"][0]["sentence"].as_str().expect("a sentence");
+    assert!(sentence.contains("rule `told`, step 1 (slack): its text can't be written"), "{sentence}");
+    assert!(sentence.contains("in the scenario"), "{sentence}");
+    assert_eq!((&found["sound"], &found["complaints"][0]["severity"]), (&json!(false), &json!("error")));
+}
+
+#[tokio::test]
+async fn scenarios_of_ones_own_are_run_with_a_report_for_ci() {
+    let stage = Stage::with(Setting { without_worker: true, ..Setting::default() }).await;
+    let folder = stage.path("own");
+    std::fs::create_dir(&folder).expect("a folder");
+    let case = "[[case]]\nsays = \"a failed sync is told\"\npayload = { job_id = \"j\", tenant = \"t\", status = \"SYNC_FAILED\" }\nmatches = [\"job-failed\"]\n";
+    std::fs::write(folder.join("good.toml"), case).expect("written");
+    let report = stage.path("report.xml");
+    let report_flag = format!("--junit={}", report.display());
+    let own = folder.to_str().expect("UTF-8");
+    let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+
+    std::fs::write(folder.join("wrong.toml"), case.replace("job-failed", "link-made")).expect("written");
+    std::fs::write(folder.join("unreadable.toml"), "[[case]]\nsayz = 1\n").expect("written");
+    let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
+    assert_eq!(code, 1, "{said}{errors}");
+    let xml = std::fs::read_to_string(report).expect("the report");
+    assert!(xml.contains("tests=\"3\" failures=\"2\""), "{xml}");
+    assert!(
+        xml.contains("name=\"a failed sync is told\"/>") && xml.contains("<failure message=\"matches: "),
+        "{xml}"
+    );
+}
+
+#[tokio::test]
+async fn an_explanation_holds_verdicts_values_facts_results_and_the_version_that_decided() {
+    let stage = Stage::start().await;
+    let _tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1").with_config(sandbox::hotglue::valid_config());
+    let id = stage.post(&webhook::job(|_| {})).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    let version = record.row.rulebook.expect("decided");
+
+    // Since then the rules have changed.
+    let newer = file(&stage, "newer.toml", &format!("{}{TOLD}", shipped()));
+    let rules = format!("--rules={newer}");
+    let (code, said, errors) = stage.gluehook(&["explain", &id, &rules]).await;
+    assert_eq!(code, 0, "{errors}");
+    for part in [
+        version.as_str(),
+        "differ from those that decided",
+        "event.sync_type in ['auto_sync', 'full_sync']",
+        "event.sync_type = \"full_sync\"",
+        "tenant.linked_targets = []",
+        "enable_schedule done: source schedule of 1414_1",
+        "link_target done: link target optiply",
+        "answer",
+        "exact-unauthorized line 1 does not hold",
+    ] {
+        assert!(said.contains(part), "{part} is missing:\n{said}");
+    }
+    assert!(!said.contains("told"), "{said}");
+    let explained = json_of(&stage, 0, &["explain", &id, &rules]).await;
+    assert_eq!(explained["decided_by"], json!(version));
+    assert_eq!(explained["facts"]["linked_targets"], json!([]));
+    assert_eq!(explained["recorded_steps"].as_array().map(Vec::len), Some(record.steps.len()));
+
+    let quiet = stage.post(&webhook::discover(|_| {})).await;
+    stage.settled(&quiet, Outcome::NoRule).await;
+    let (_, said, _) = stage.gluehook(&["explain", &quiet, &rules]).await;
+    assert!(said.contains(&format!("no rule took it when it came in, by rulebook {version}")), "{said}");
+    assert!(said.contains("No rule matched.\n  job-failed: is about other kinds of events"), "{said}");
+}
+
+#[tokio::test]
+async fn an_event_on_which_the_settings_of_today_would_act_says_that_they_have_changed() {
+    let stage = Stage::start().await;
+    let id = stage.post(&webhook::job(|job| job["sync_type"] = json!("incremental_sync"))).await;
+    stage.settled(&id, Outcome::Done).await;
+    let config = std::fs::read_to_string(stage.path("gluehook.toml")).expect("the configuration");
+    let (code, said, _) = stage.gluehook(&["explain", &id]).await;
+    assert!(code == 0 && !said.contains("have changed since"), "{said}");
+    file(&stage, "gluehook.toml", &config.replace("config_schema = \"schema.json\"\n", ""));
+    let (code, said, _) = stage.gluehook(&["explain", &id]).await;
+    assert!(code == 0 && said.contains("settings in the configuration have changed since"), "{said}");
+    assert!(said.contains("config-invalid") && said.contains("(as configured today)"), "{said}");
+}
+
+#[tokio::test]
+async fn a_payload_in_a_file_is_explained_with_the_facts_of_another() {
+    let stage = Stage::with(Setting { without_worker: true, ..Setting::default() }).await;
+    let payload = file(&stage, "payload.json", &webhook::job(|_| {}));
+    let facts = file(&stage, "facts.toml", "linked_targets = [\"optiply\"]\nconfig_valid = true\n");
+    let (code, said, errors) = stage.gluehook(&["explain", "--payload", &payload]).await;
+    assert!(code == 0 && said.contains("would ask: the tenant's linked targets"), "{said}{errors}");
+    let (code, said, errors) = stage.gluehook(&["explain", "--payload", &payload, "--facts", &facts]).await;
+    assert!(code == 0 && said.contains("Matched: first-sync-done"), "{said}{errors}");
+    let own = file(&stage, "own.toml", TOLD);
+    let rules = format!("--rules={own}");
+    let (code, said, errors) = stage.gluehook(&["explain", "--payload", &payload, &rules]).await;
+    assert!(
+        code == 0 && said.contains("told: event.failed does not hold (event.failed = false)"),
+        "{said}{errors}"
+    );
+    let (code, _, errors) = stage.gluehook(&["explain", "--payload", "/no/such/file"]).await;
+    assert!(code == 2 && errors.contains("/no/such/file"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_backtest_tells_what_a_rulebook_would_have_done_otherwise() {
+    let stage = Stage::start().await;
+    stage.hotglue.tenant(ENV, FLOW, "1414_1").with_config(sandbox::hotglue::valid_config());
+    let mut failed = Vec::new();
+    for tenant in ["a", "b", "a"] {
+        failed.push(stage.post(&of_tenant(tenant, &format!("boom {}", failed.len()))).await);
+    }
+    let done = stage.post(&webhook::job(|_| {})).await;
+    let quiet = stage.post(&webhook::discover(|_| {})).await;
+    for id in failed.iter().chain([&done]) {
+        stage.settled(id, Outcome::Done).await;
+    }
+    stage.settled(&quiet, Outcome::NoRule).await;
+
+    // What decided then decides the same again.
+    let same = file(&stage, "same.toml", &shipped());
+    let (code, said, errors) = stage.gluehook(&["rules", "backtest", &same, "--since", "7d"]).await;
+    assert!(code == 0 && said.contains("nothing would differ in 5 events"), "{said}{errors}");
+
+    let more = file(&stage, "more.toml", &format!("{}{TOLD}", shipped()));
+    let (code, said, errors) = stage.gluehook(&["rules", "backtest", &more, "--since", "7d"]).await;
+    assert_eq!(code, 1, "{said}{errors}");
+    assert!(said.contains("3 added, 0 dropped, 0 changed; 3 of 5 events differ"), "{said}");
+    assert!(said.contains("Slack: a failed") && said.contains(&failed[0][..12]), "{said}");
+    let found = json_of(&stage, 1, &["rules", "backtest", &more]).await;
+    let told: Vec<_> = found["differences"].as_array().expect("a list").iter().collect();
+    assert_eq!((told.len(), &told[0]["rule"], &told[0]["tenant"]), (2, &json!("told"), &json!("a")));
+    assert_eq!((&told[0]["added"], &told[1]["added"]), (&json!(2), &json!(1)));
+    assert_eq!(told[0]["examples"][0]["event"], json!(failed[0]));
+
+    // Against another rulebook, the other way round.
+    let found = json_of(&stage, 1, &["rules", "backtest", &same, "--against", &more]).await;
+    assert_eq!((&found["dropped"], &found["added"]), (&json!(3), &json!(0)));
+    let changed = shipped().replace(":x: *{{ event.tenant }}*", ":boom: *{{ event.tenant }}*");
+    let changed = file(&stage, "changed.toml", &changed);
+    let found = json_of(&stage, 1, &["rules", "backtest", &changed, "--tenant", "b"]).await;
+    assert_eq!((&found["changed"], &found["events"]), (&json!(1), &json!(1)));
+    let example = &found["differences"][0]["examples"][0];
+    assert!(example["before"].as_str().is_some_and(|text| text.contains(":x:")), "{example}");
+    assert!(example["after"].as_str().is_some_and(|text| text.contains(":boom:")), "{example}");
+
+    // Nothing was changed outside by any of this.
+    assert_eq!(stage.slack.messages().len(), 4, "{:?}", stage.slack.texts());
+    let bad = file(&stage, "bad.toml", "[[rule]]\nnam = \"x\"\n");
+    let (code, _, errors) = stage.gluehook(&["rules", "backtest", &bad]).await;
+    assert!(code == 2 && errors.contains("bad.toml: line 2, column 1: "), "{errors}");
+}
+
+#[tokio::test]
+async fn a_fact_that_was_never_read_is_unknown_unless_hotglue_may_be_asked() {
+    let stage = Stage::start().await;
+    stage.hotglue.tenant(ENV, FLOW, "a").with_null_state();
+    let id = stage.post(&of_tenant("a", "boom")).await;
+    stage.settled(&id, Outcome::Done).await;
+    let rules = TOLD.replace("\"event.failed\"", "\"event.failed\", \"tenant.state_is_null\"");
+    let rules = file(&stage, "rules.toml", &format!("{}{rules}", shipped()));
+    let asked = || stage.hotglue.calls().len();
+    let before = asked();
+    let found = json_of(&stage, 0, &["rules", "backtest", &rules]).await;
+    assert_eq!((&found["unknown_events"], &found["differs"], asked()), (&json!(1), &json!(false), before));
+    assert_eq!(
+        found["unknown"][0],
+        json!({"rule": "told", "events": 1, "facts": ["state_is_null"], "examples": [id]})
+    );
+    let (_, said, _) = stage.gluehook(&["rules", "backtest", &rules]).await;
+    assert!(said.contains("unknown for 1 event: told depends on tenant.state_is_null"), "{said}");
+
+    let found = json_of(&stage, 1, &["rules", "backtest", &rules, "--ask-hotglue"]).await;
+    assert_eq!(
+        (&found["added"], &found["asked"], &found["unknown_events"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    assert_eq!(asked(), before + 1);
+}
+
+#[tokio::test]
+async fn a_rule_that_acts_on_changes_sees_the_values_of_the_events_before() {
+    let rule = |text: &str| {
+        format!(
+            "[[rule]]\nname = \"r\"\nchanged = \"event.error\"\n[[rule.do]]\naction = \"slack\"\ntext = \"{text}\"\n"
+        )
+    };
+    let stage = Stage::with(Setting { rules: Some(rule("{{ event.error }}")), ..Setting::default() }).await;
+    for (minute, error) in [(1, "x"), (2, "x"), (3, "y"), (4, "x")] {
+        let body = webhook::vary(&webhook::failed_job(error), |job| {
+            job["last_updated"] = json!(format!("2024-10-07T08:{minute:02}:00+00:00"));
+        });
+        let id = stage.post(&body).await;
+        stage
+            .until(&id, "be decided", |record| {
+                !record.decisions.is_empty() && record.row.outcome != Outcome::Open
+            })
+            .await;
+    }
+    let same = file(&stage, "same.toml", &rule("{{ event.error }}"));
+    assert_eq!(stage.gluehook(&["rules", "backtest", &same]).await.0, 0);
+    let other = file(&stage, "other.toml", &rule("now {{ event.error }}"));
+    let found = json_of(&stage, 1, &["rules", "backtest", &other]).await;
+    assert_eq!((&found["changed"], &found["events"]), (&json!(3), &json!(4)), "{found}");
+}
+
+#[tokio::test]
+async fn an_event_of_life_becomes_a_scenario_without_a_customers_name_in_it() {
+    let stage = Stage::start().await;
+    stage.hotglue.tenant(ENV, FLOW, "acme-77").with_config(sandbox::hotglue::valid_config());
+    let body = webhook::vary(&webhook::exact_401_job(), |job| {
+        job["tenant"] = json!("acme-77");
+        job["job_name"] = json!("Jansen nightly");
+        let error = format!(
+            "{} for jan@jansen.example, token {SLACK_TOKEN}",
+            job["error"].as_str().unwrap_or_default()
+        );
+        job["error"] = json!(error);
+    });
+    let id = stage.post(&body).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    let folder = stage.path("scenarios");
+    std::fs::create_dir(&folder).expect("a folder");
+    let path = folder.join("life.toml");
+    let output = format!("--output={}", path.display());
+    let (code, said, errors) = stage.gluehook(&["events", "export", &id, "--redact", &output]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    let text = std::fs::read_to_string(&path).expect("written");
+    for gone in ["acme", "ansen", SLACK_TOKEN, record.row.event.job_id.as_str(), ENV, FLOW] {
+        assert!(!text.contains(gone), "{gone}:\n{text}");
+    }
+    assert!(text.contains("exact-unauthorized: disable_schedule source of tenant-1"), "{text}");
+    let (code, said, errors) = stage.gluehook(&["rules", "test", folder.to_str().expect("UTF-8")]).await;
+    assert!(code == 0 && said.contains("1 passed"), "{said}{errors}\n{text}");
+
+    let (code, whole, errors) = stage.gluehook(&["events", "export", &id]).await;
+    assert!(code == 0 && whole.contains("acme-77") && !whole.contains(SLACK_TOKEN), "{whole}{errors}");
+    let (code, _, errors) = stage.gluehook(&["events", "export", "ffffffffffff", "--redact"]).await;
+    assert!(code == 1 && errors.contains("ffffffffffff"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_bad_rulebook_changes_nothing_and_is_seen_in_log_metrics_and_doctor_with_line_and_column() {
+    let mut stage = Stage::with(Setting { rules: Some(shipped()), ..Setting::default() }).await;
+    let first = stage.post(&of_tenant("a", "one")).await;
+    let version = stage.settled(&first, Outcome::Done).await.row.rulebook;
+    file(&stage, "rules.toml", "[[rule]]\nname = \"r\"\nwhen = [\"event.tennant\"]\n");
+    let line = stage.worker().line("line 3, column 10").await;
+    assert!(line.contains("the old rules stay in force") && line.contains("event.tenant"), "{line}");
+    let (code, said, _) = stage.gluehook(&["doctor", "--offline"]).await;
+    assert!(code == 1 && said.contains("line 3, column 10"), "{said}");
+    let started = stage.worker().line("admin on http://").await;
+    let admin = started
+        .split("admin on ")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next())
+        .expect("an address");
+    let metrics = tests::stage::client().get(format!("{admin}/metrics")).send().await.expect("it answers");
+    let metrics = metrics.text().await.expect("text");
+    assert!(metrics.contains("gluehook_rulebook_ok 0"), "{metrics}");
+    assert!(metrics.contains("gluehook_rulebook_reload_failures_total 1"), "{metrics}");
+
+    let second = stage.post(&of_tenant("a", "two")).await;
+    assert_eq!(stage.settled(&second, Outcome::Done).await.row.rulebook, version);
+}

@@ -1,0 +1,102 @@
+//! Rules in shadow, and a worker that only observes: everything is decided and recorded, nothing is done.
+
+use domain::journal::Outcome;
+use domain::plan::Verdict;
+use sandbox::webhook;
+use tests::stage::{Setting, Stage};
+
+const LIVE_AND_SHADOW: &str = r#"
+[[rule]]
+name = "live"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} failed"
+
+[[rule]]
+name = "new"
+mode = "shadow"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} failed"
+[[rule.do]]
+action = "disable_schedule"
+of = "source"
+"#;
+
+fn shadow(verdicts: &[domain::plan::RuleVerdict], rule: &str) -> Vec<String> {
+    let verdict = verdicts.iter().find(|verdict| verdict.rule == rule).map(|verdict| &verdict.verdict);
+    match verdict {
+        Some(Verdict::Shadow { actions }) => actions.iter().map(|action| action.summary()).collect(),
+        other => panic!("{rule} is {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_rule_in_shadow_records_what_it_would_do_and_is_held_against_the_live_one() {
+    let rules = Some(LIVE_AND_SHADOW.to_owned());
+    let stage = Stage::with(Setting { rules, ..Setting::default() }).await;
+    let id = stage.post(&webhook::failed_job("boom")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
+    assert!(stage.hotglue.effects().is_empty(), "the shadow touches nothing");
+    let would = shadow(&record.decisions[0].verdicts, "new");
+    assert!(would[0].contains("1414_1 failed") && would[1].contains("off"), "{would:?}");
+
+    let (code, told, errors) = stage.gluehook(&["rules", "diff-shadow", "new", "--against", "live"]).await;
+    assert_eq!(code, 1, "{errors}");
+    assert!(told.contains("would add: 1 × disable_schedule") && !told.contains("leave out"), "{told}");
+    let (code, told, _) = stage.gluehook(&["--json", "rules", "diff-shadow", "--since=1h"]).await;
+    assert_eq!(code, 1);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["rules"]["new"]["would_add"]["disable_schedule"], 1);
+
+    let (code, told, _) = stage.gluehook(&["rules", "diff-shadow", "--tenant=nobody"]).await;
+    assert_eq!((code, told.trim()), (0, "no rule in shadow has matched: there is nothing to compare"));
+    let (code, _, errors) = stage.gluehook(&["rules", "diff-shadow", "--against", "live"]).await;
+    assert_eq!(code, 2, "{errors}");
+}
+
+#[tokio::test]
+async fn a_worker_that_only_observes_does_nothing_and_records_what_it_would_have_done() {
+    let stage = Stage::with(Setting { worker: vec!["--observe".to_owned()], ..Setting::default() }).await;
+    let exact = stage.post(&webhook::exact_401_job()).await;
+    let synced = stage.post(&webhook::job(|_| {})).await;
+    let record = stage.settled(&exact, Outcome::Done).await;
+    let would = shadow(&record.decisions[0].verdicts, "exact-unauthorized");
+    assert!(would.iter().any(|text| text.contains("401")), "the texts are written out: {would:?}");
+    let silenced = record.decisions[0].verdicts.iter().find(|verdict| verdict.rule == "job-failed");
+    assert!(matches!(silenced.map(|v| &v.verdict), Some(Verdict::Silenced { .. })), "as live rules would");
+    assert!(record.steps.is_empty());
+    let record = stage.settled(&synced, Outcome::Done).await;
+    assert!(!shadow(&record.decisions[0].verdicts, "first-sync-done").is_empty());
+
+    assert!(stage.slack.texts().is_empty());
+    assert!(stage.hotglue.effects().is_empty());
+    let (code, told, errors) = stage.gluehook(&["rules", "diff-shadow", "exact-unauthorized"]).await;
+    assert_eq!(code, 1, "{errors}");
+    assert!(told.contains("disable_schedule"), "{told}");
+}
+
+#[tokio::test]
+async fn a_worker_that_only_observes_leaves_what_a_live_one_had_begun() {
+    let mut stage = Stage::start().await;
+    stage.slack.every(1, sandbox::Fault::html_502());
+    let id = stage.post(&webhook::failed_job("boom")).await;
+    stage.settled(&id, Outcome::Retrying).await;
+    stage.worker().kill().await;
+    let calls = stage.slack.calls().len();
+    let mut flags = stage.worker_flags();
+    flags.push("--observe".to_owned());
+    let observer = tests::program::Program::start("gluehook-worker", &flags, &tests::stage::secrets());
+    observer.line("taking events").await;
+    stage
+        .until(&id, "be left alone", |record| {
+            record.row.why.as_deref().is_some_and(|why| why.contains("only observes"))
+        })
+        .await;
+    assert_eq!(stage.slack.calls().len(), calls);
+}
