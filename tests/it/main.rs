@@ -11,6 +11,8 @@ mod fuzz_corpus;
 mod ingest_http;
 /// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
 mod ingest_spool;
+/// Rules that pause when they would touch too many tenants, and schedules that are put back.
+mod limits;
 /// Several workers share a queue and an event log in Postgres.
 mod many_workers;
 /// What each NATS user may do, over TLS, with the configuration that ships.

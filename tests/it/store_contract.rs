@@ -4,6 +4,7 @@
 mod events;
 mod interleavings;
 mod ledger;
+mod limits;
 mod listing;
 mod opening;
 mod opening_postgres;
@@ -111,6 +112,17 @@ on_every_database! {
         turn_of_a_dead_worker_is_taken_over
         late_end_of_an_older_change_is_not_noted_over_a_newer_one
         settled_step_leaves_the_turn_alone;
+    limits:
+        tenant_that_is_one_too_many_pauses_the_rule
+        tenants_are_counted_within_the_time_only
+        pause_outlives_its_limit_and_holds_no_other_rule
+        of_many_tenants_at_once_no_more_than_the_limit_get_through
+        message_about_a_pause_is_a_step_like_any_other
+        released_step_stays_held_until_it_is_claimed
+        dropped_step_is_settled_for_good
+        held_event_is_kept_however_old_it_is
+        schedule_is_remembered_as_it_was_before_the_first_change
+        decision_of_a_person_is_not_held_back;
     interleavings:
         every_step_ends_applied_once_or_says_that_it_may_not_have;
     listing:

@@ -86,6 +86,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     }
     nats(common, loaded.as_ref().map(|loaded| &loaded.config), &mut checks).await;
     event_log(common, &mut checks).await;
+    paused(common, &mut checks).await;
     match &loaded {
         Some(_) if args.offline => {}
         Some(loaded) => outside(loaded, &mut checks).await,
@@ -364,6 +365,24 @@ async fn event_log(common: &Common, checks: &mut Checks) {
             error.to_string(),
             "the worker makes it when it first runs; --database-url names another",
         ),
+    }
+}
+
+/// Rules that wait for a person. That the event log can't be read was said before.
+async fn paused(common: &Common, checks: &mut Checks) {
+    let Ok(store) = Store::open(&common.store.database_url, Access::Reader).await else { return };
+    let paused = store.paused().await;
+    store.close().await;
+    for rule in paused.unwrap_or_default() {
+        let (name, steps) = (&rule.rule, rule.held_steps);
+        let held = format!("{} of {} events held", output::count(steps as usize, "action"), rule.held_events);
+        let said = match rule.since {
+            Some(since) => format!("is paused since {since}, with {held}"),
+            None => format!("was resumed, with {held} that no worker has taken up"),
+        };
+        let mend =
+            format!("gluehook rules resume {name} has them done; gluehook rules drop {name} lets them be");
+        checks.warning(format!("rule {name}"), said, &mend);
     }
 }
 

@@ -17,6 +17,7 @@ mod sandbox;
 mod schema;
 mod send;
 mod setup;
+mod undo;
 mod up;
 
 use std::path::PathBuf;
@@ -87,9 +88,11 @@ enum Command {
     /// Requests that were refused for want of proof
     #[command(subcommand)]
     Rejected(rejected::Command),
-    /// Check and test a rulebook
+    /// Check and test a rulebook; resume rules that are paused
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Put schedules back that a rule has changed
+    Undo(undo::Args),
     /// Print the JSON Schema of rules.toml or gluehook.toml, for editors
     Schema(schema::Args),
     /// Check configuration, secrets, NATS, event log, hotglue and Slack
@@ -126,6 +129,7 @@ async fn main() -> ExitCode {
         Command::Dead(command) => dead::run(&common, command).await,
         Command::Rejected(command) => rejected::run(&common, command).await,
         Command::Rules(command) => rules::run(&common, command).await,
+        Command::Undo(args) => undo::run(&common, args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,

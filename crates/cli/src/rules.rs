@@ -1,9 +1,10 @@
-//! `gluehook rules`: is a rulebook sound, and does it do what its scenarios say?
+//! `gluehook rules`: is a rulebook sound, does it do what its scenarios say, and is a rule of it paused?
 
 mod backtest;
 mod check;
 mod diff_shadow;
 mod junit;
+mod paused;
 mod scenarios;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,12 @@ pub(crate) enum Command {
     Backtest(backtest::Args),
     /// Hold what rules in shadow would have done against what was done
     DiffShadow(diff_shadow::Args),
+    /// List rules that are paused because they would have touched more tenants than their limit
+    Paused,
+    /// Have done what is held of a paused rule, and let the rule act again
+    Resume(paused::Args),
+    /// Never do what is held of a paused rule, and let the rule act again
+    Drop(paused::DropArgs),
 }
 
 pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
@@ -42,6 +49,9 @@ pub(crate) async fn run(common: &Common, command: Command) -> Result<ExitCode> {
         Command::Test { path, junit } => scenarios::run(common, path.as_deref(), junit.as_deref()),
         Command::Backtest(args) => Ok(backtest::run(common, &args).await),
         Command::DiffShadow(args) => Ok(diff_shadow::run(common, &args).await),
+        Command::Paused => paused::list(common).await,
+        Command::Resume(args) => paused::resume(common, &args).await,
+        Command::Drop(args) => paused::drop_held(common, &args).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod ending;
+mod limits;
 mod recorded;
 mod turn;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::access::{Access, StoreError};
 pub use self::ending::Ending;
+pub use self::limits::{Before, Brake, HeldStep, Paused, ScheduleChange, pause_alert};
 pub use self::recorded::{Recorded, Rows, Span};
 pub use self::turn::{LINGERS, Turn, schedule_scope};
 use crate::event::Event;
@@ -30,10 +32,12 @@ pub enum Outcome {
     Retrying,
     /// Given up; it lies in the dead-letter stream.
     Dead,
+    /// A rule that took it is paused: what it would do waits for a person.
+    Held,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 5] = [Self::Open, Self::NoRule, Self::Done, Self::Retrying, Self::Dead];
+    pub const ALL: [Self; 6] = [Self::Open, Self::NoRule, Self::Done, Self::Retrying, Self::Dead, Self::Held];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -43,6 +47,7 @@ impl Outcome {
             Self::Done => "done",
             Self::Retrying => "retrying",
             Self::Dead => "dead",
+            Self::Held => "held",
         }
     }
 
@@ -99,10 +104,14 @@ pub enum StepState {
     Superseded,
     /// An earlier step of its rule failed for good.
     Skipped,
+    /// Its rule is paused: it waits for a person, who has it done or drops it.
+    Held,
+    /// Was held, and a person decided that it is not to be done.
+    Dropped,
 }
 
 impl StepState {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::Claimed,
         Self::Done,
@@ -110,6 +119,8 @@ impl StepState {
         Self::Unknown,
         Self::Superseded,
         Self::Skipped,
+        Self::Held,
+        Self::Dropped,
     ];
 
     #[must_use]
@@ -122,6 +133,8 @@ impl StepState {
             Self::Unknown => "unknown",
             Self::Superseded => "superseded",
             Self::Skipped => "skipped",
+            Self::Held => "held",
+            Self::Dropped => "dropped",
         }
     }
 
@@ -133,7 +146,7 @@ impl StepState {
     /// Nothing more will be done about it.
     #[must_use]
     pub fn settled(self) -> bool {
-        !matches!(self, Self::Pending | Self::Claimed)
+        !matches!(self, Self::Pending | Self::Claimed | Self::Held)
     }
 }
 
@@ -145,6 +158,8 @@ pub enum Claim {
     Mine { begun: u32 },
     /// Settled before, in this state.
     Settled(StepState),
+    /// Its rule is paused, and nobody has had it released.
+    Held,
     /// Another worker is at it, or a step of another event has the turn. Nothing was taken.
     Busy { until: Timestamp },
     /// A newer event has changed the same schedule. Nothing was taken.
@@ -195,6 +210,9 @@ pub struct StepRecord {
     pub request: Option<String>,
     pub answer: Option<String>,
     pub error: Option<String>,
+    /// The schedule as it was before a step changed it; only rules with a limit have it read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     pub changed_at: Timestamp,
 }
 
@@ -307,6 +325,8 @@ pub struct Verdicts<'a> {
     pub scope: &'a str,
     /// A value of an older event never replaces that of a newer one.
     pub occurred_at: Timestamp,
+    /// What holds steps of rules back.
+    pub brake: Brake<'a>,
 }
 
 impl Verdicts<'_> {

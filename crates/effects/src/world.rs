@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use domain::action::{Action, Place};
 use domain::config::{Config, Hotglue, SecretRef, Slack as SlackSettings};
 use domain::facts::{Fact, Need};
+use domain::journal::Before;
 use domain::schema::Schema;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -139,6 +140,18 @@ impl World {
                 "the last value of rule `{rule}` was asked of hotglue, but it is in the event log: this is a bug in Gluehook"
             ))),
         }
+    }
+
+    /// The schedule that an action would change, as hotglue reports it now: one request, which changes nothing.
+    ///
+    /// # Errors
+    /// [`EffectError`]; never uncertain.
+    pub async fn schedule_before(&self, action: &Action) -> Result<Before, EffectError> {
+        let Action::SetSchedule { place, connector_id, .. } = action else {
+            return Ok(Before::No { why: "it is no change of a schedule".to_owned() });
+        };
+        let read = async { self.api(place)?.schedule_before(place, connector_id.as_deref()).await };
+        read.await.map_err(|error| error.scrubbed(&self.scrub))
     }
 
     /// Does it. What hotglue would do twice is looked up first; a Slack message is posted each time.

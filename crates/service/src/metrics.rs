@@ -68,6 +68,7 @@ pub const METRICS: &[Metric] = &[
     RETRIES,
     BURIED,
     CIRCUIT_OPEN,
+    RULE_PAUSED,
     QUEUE_PENDING,
     QUEUE_IN_FLIGHT,
     RELOAD_FAILURES,
@@ -186,6 +187,12 @@ const CIRCUIT_OPEN: Metric = metric(
     Kind::Gauge,
     &["service"],
     "1 while the service is taken for down as a whole and events wait in the queue",
+);
+const RULE_PAUSED: Metric = metric(
+    "gluehook_rule_paused",
+    Kind::Gauge,
+    &["rule"],
+    "1 while the rule is paused and what it would do is held for a person",
 );
 const QUEUE_PENDING: Metric =
     metric("gluehook_queue_pending", Kind::Gauge, &[], "Events in the queue that no worker has taken yet");

@@ -28,7 +28,13 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
     let counts = matches!(outcome, Outcome::Retrying | Outcome::Dead);
     // The event first: its row is locked until the end, so that two attempts never count to the same number.
     sqlx::query!(
-        "UPDATE events SET outcome = $2, why = $3, failures = failures + ($4::boolean)::integer, begun = 0 WHERE id = $1",
+        // What was held may have been done or dropped by others meanwhile.
+        "UPDATE events SET failures = failures + ($4::boolean)::integer, begun = 0,
+           outcome = CASE WHEN $2::text = 'held'
+             AND NOT EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = 'held') THEN 'done' ELSE $2 END,
+           why = CASE WHEN $2 = 'held'
+             AND NOT EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = 'held') THEN NULL ELSE $3 END
+         WHERE id = $1",
         event_id,
         outcome_text,
         why,

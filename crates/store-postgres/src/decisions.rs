@@ -1,14 +1,14 @@
 //! What was decided, once per event and run, and the values that rules remember.
 
-use domain::journal::Verdicts;
+use domain::journal::{Brake, StepState, Verdicts};
 use domain::names::EventId;
 use domain::plan::{Decision, RuleVerdict, Verdict};
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
-use crate::rulebooks;
 use crate::text::{from_json, instant, key, micros, text, to_json};
+use crate::{limits, rulebooks};
 
 /// A row of `decisions`.
 struct Row {
@@ -91,9 +91,12 @@ pub(crate) async fn record(
     if !insert(connection, decision).await? {
         return get(connection, &decision.event, &decision.run).await;
     }
-    plan_steps(connection, decision).await?;
+    let held = limits::held_rules(connection, decision, verdicts.brake).await?;
+    plan_steps(connection, decision, &held).await?;
     remember_values(connection, verdicts).await?;
-    mark_event(connection, decision).await?;
+    if let Brake::On { .. } = verdicts.brake {
+        mark_event(connection, decision).await?;
+    }
     rulebooks::used(connection, &decision.rulebook, decision.decided_at).await?;
     Ok(Some(decision.clone()))
 }
@@ -164,21 +167,28 @@ async fn insert(connection: &mut PgConnection, decision: &Decision) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
-async fn plan_steps(connection: &mut PgConnection, decision: &Decision) -> Result<(), Trouble> {
+async fn plan_steps(
+    connection: &mut PgConnection,
+    decision: &Decision,
+    held: &[&str],
+) -> Result<(), Trouble> {
     let (event, run, now) = (decision.event.as_str(), text(&decision.run), micros(decision.decided_at));
     for step in &decision.steps {
         let (key, rule, action) = (text(step.key.as_str()), text(&step.rule), to_json(&step.action)?);
         let (key, rule, run, place) = (&*key, &*rule, &*run, i64::try_from(step.place).unwrap_or(i64::MAX));
+        let is_held = held.contains(&step.rule.as_str());
+        let state = if is_held { StepState::Held } else { StepState::Pending }.as_str();
         // Two steps of one key are one step: the same effect of the same rule.
         sqlx::query!(
-            "INSERT INTO steps (key, event, run, rule, place, action, changed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO steps (key, event, run, rule, place, action, state, changed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING",
             key,
             event,
             run,
             rule,
             place,
             action,
+            state,
             now
         )
         .execute(&mut *connection)

@@ -9,7 +9,7 @@ use crate::text::micros;
 
 /// An event that is being worked on, or was of late, keeps its ledger however old it is: a replay or a dead letter that
 /// is sent back must find what is done. Forgets at most `batch` events with all that belongs to them; when no more are
-/// left, as many remembered values, applied changes, turns and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
+/// left, as many remembered values, applied changes, turns, touched tenants and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
 pub(crate) async fn before(
     connection: &mut PgConnection,
     cutoff: Timestamp,
@@ -18,7 +18,7 @@ pub(crate) async fn before(
     let (cutoff, batch) = (micros(cutoff), i64::from(batch));
     let events = sqlx::query!(
         "DELETE FROM events WHERE row IN
-           (SELECT row FROM events WHERE received_at < $1 AND outcome NOT IN ('open', 'retrying')
+           (SELECT row FROM events WHERE received_at < $1 AND outcome NOT IN ('open', 'retrying', 'held')
               AND NOT EXISTS (SELECT 1 FROM attempts WHERE event = events.id AND at >= $1)
             ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
         cutoff,
@@ -55,6 +55,15 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
+    let touched = sqlx::query!(
+        "DELETE FROM touched WHERE (rule, tenant) IN
+           (SELECT rule, tenant FROM touched WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
     // The last one used stays, however long nothing has happened: it is the one that decides next.
     let rulebooks = sqlx::query!(
         "DELETE FROM rulebooks WHERE version IN
@@ -66,5 +75,5 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(values + applied + turns + rulebooks)
+    Ok(values + applied + turns + touched + rulebooks)
 }

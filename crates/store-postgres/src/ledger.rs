@@ -27,15 +27,17 @@ pub(crate) async fn claim(connection: &mut PgConnection, asked: Asked<'_>) -> Re
     let (key, worker) = (text(step.as_str()), text(worker));
     let (key, worker, micros_now) = (&*key, &*worker, micros(now));
     let until = micros_now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-    let held = sqlx::query!("SELECT state, lease_until FROM steps WHERE key = $1 FOR UPDATE", key)
-        .fetch_optional(&mut *connection)
-        .await?
-        .ok_or_else(|| unknown(step))?;
+    let held =
+        sqlx::query!("SELECT state, lease_until, released_at FROM steps WHERE key = $1 FOR UPDATE", key)
+            .fetch_optional(&mut *connection)
+            .await?
+            .ok_or_else(|| unknown(step))?;
     match (state(&held.state)?, held.lease_until) {
         (StepState::Claimed, Some(end)) if end > micros_now => {
             return Ok(Claim::Busy { until: instant(end)? });
         }
-        (StepState::Claimed | StepState::Pending, _) => {}
+        (StepState::Held, _) if held.released_at.is_none() => return Ok(Claim::Held),
+        (StepState::Claimed | StepState::Pending | StepState::Held, _) => {}
         (settled, _) => return Ok(Claim::Settled(settled)),
     }
     if let Some(turn) = turn
@@ -75,7 +77,8 @@ pub(crate) async fn settle(
         "UPDATE steps SET state = $2, request = $3, answer = $4, error = $5,
            perhaps_twice = (perhaps_twice OR $6), begun = greatest(0, begun - (state = 'claimed' AND $7)::integer),
            worker = NULL, lease_until = NULL, changed_at = $8
-         WHERE key = $1 AND state IN ('pending', 'claimed')",
+         WHERE key = $1
+           AND (state IN ('pending', 'claimed') OR (state = 'held' AND released_at IS NOT NULL))",
         key,
         state,
         request,
@@ -107,7 +110,7 @@ fn unknown(key: &StepKey) -> Trouble {
     Trouble::Bug(format!("no decision has the step {}", key.as_str()))
 }
 
-fn state(text: &str) -> Result<StepState, Trouble> {
+pub(crate) fn state(text: &str) -> Result<StepState, Trouble> {
     StepState::from_text(text).ok_or_else(|| Trouble::Corrupt(format!("{text:?} is no state of a step")))
 }
 
@@ -145,6 +148,7 @@ struct Row {
     request: Option<String>,
     answer: Option<String>,
     error: Option<String>,
+    schedule_before: Option<String>,
     changed_at: i64,
 }
 
@@ -164,6 +168,10 @@ impl Row {
             request: self.request,
             answer: self.answer,
             error: self.error,
+            before: match self.schedule_before {
+                Some(before) => Some(from_json(&before, "a schedule as it was")?),
+                None => None,
+            },
             changed_at: instant(self.changed_at)?,
         })
     }
@@ -179,7 +187,8 @@ pub(crate) async fn steps(
     let run = run.as_deref();
     sqlx::query_as!(
         Row,
-        "SELECT key, rule, place, action, state, attempts, perhaps_twice, request, answer, error, changed_at
+        "SELECT key, rule, place, action, state, attempts, perhaps_twice, request, answer, error, schedule_before,
+           changed_at
          FROM steps WHERE event = $1 AND ($2::text IS NULL OR run = $2) ORDER BY row",
         event,
         run

@@ -11,6 +11,7 @@ mod decisions;
 mod error;
 mod forget;
 mod ledger;
+mod limits;
 mod listing;
 mod open;
 mod record;
@@ -18,16 +19,17 @@ mod recorded;
 mod rulebooks;
 mod text;
 mod turns;
+mod undo;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::journal::{
-    Access, Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Recorded, Rows, Seen, Span,
-    StepEnd, StepRecord, StoreError, Turn, Verdicts,
+    Access, Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet,
+    Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, StoreError, Turn, Verdicts,
 };
 use domain::names::EventId;
-use domain::plan::{Decision, StepKey};
+use domain::plan::{Decision, Step, StepKey};
 use jiff::Timestamp;
 use sqlx::postgres::PgPool;
 
@@ -185,6 +187,39 @@ impl PostgresStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         write!(self, |transaction| ledger::settle(transaction, step, turn, end, now))
+    }
+
+    pub async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        read!(self, |connection| limits::paused(connection))
+    }
+
+    pub async fn alerts(&self) -> Result<Vec<(Step, String)>, StoreError> {
+        read!(self, |connection| limits::alerts(connection))
+    }
+
+    pub async fn held(&self, rule: &str) -> Result<Vec<HeldStep>, StoreError> {
+        read!(self, |connection| limits::held(connection, rule))
+    }
+
+    pub async fn release(&self, rule: &str, now: Timestamp) -> Result<u64, StoreError> {
+        write!(self, |transaction| limits::release(transaction, rule, now))
+    }
+
+    pub async fn drop_held(&self, rule: &str, why: &str, now: Timestamp) -> Result<u64, StoreError> {
+        write!(self, |transaction| limits::drop_held(transaction, rule, why, now))
+    }
+
+    pub async fn note_before(&self, step: &StepKey, before: &Before) -> Result<(), StoreError> {
+        write!(self, |transaction| undo::note_before(transaction, step, before))
+    }
+
+    pub async fn schedule_changes(
+        &self,
+        rule: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<ScheduleChange>, StoreError> {
+        read!(self, |connection| undo::schedule_changes(connection, rule, since, until))
     }
 
     pub async fn attempted(

@@ -27,7 +27,7 @@ pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -
     let (key, worker) = (text(step.as_str()), text(worker));
     let (key, micros_now) = (&*key, micros(now));
     let until = micros_now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-    let held = sqlx::query!("SELECT state, lease_until FROM steps WHERE key = ?1", key)
+    let held = sqlx::query!("SELECT state, lease_until, released_at FROM steps WHERE key = ?1", key)
         .fetch_optional(&mut *connection)
         .await?
         .ok_or_else(|| unknown(step))?;
@@ -35,7 +35,8 @@ pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -
         (StepState::Claimed, Some(end)) if end > micros_now => {
             return Ok(Claim::Busy { until: instant(end)? });
         }
-        (StepState::Claimed | StepState::Pending, _) => {}
+        (StepState::Held, _) if held.released_at.is_none() => return Ok(Claim::Held),
+        (StepState::Claimed | StepState::Pending | StepState::Held, _) => {}
         (settled, _) => return Ok(Claim::Settled(settled)),
     }
     if let Some(turn) = turn
@@ -82,7 +83,8 @@ pub(crate) async fn settle(
         "UPDATE steps SET state = ?2, request = ?3, answer = ?4, error = ?5,
            perhaps_twice = (perhaps_twice OR ?6), begun = max(0, begun - (state = 'claimed' AND ?7)),
            worker = NULL, lease_until = NULL, changed_at = ?8
-         WHERE key = ?1 AND state IN ('pending', 'claimed')",
+         WHERE key = ?1
+           AND (state IN ('pending', 'claimed') OR (state = 'held' AND released_at IS NOT NULL))",
         key,
         state,
         request,
@@ -114,7 +116,7 @@ fn unknown(key: &StepKey) -> Trouble {
     Trouble::Bug(format!("no decision has the step {}", key.as_str()))
 }
 
-fn state(text: &str) -> Result<StepState, Trouble> {
+pub(crate) fn state(text: &str) -> Result<StepState, Trouble> {
     StepState::from_text(text).ok_or_else(|| Trouble::Corrupt(format!("{text:?} is no state of a step")))
 }
 
@@ -152,6 +154,7 @@ struct Row {
     request: Option<String>,
     answer: Option<String>,
     error: Option<String>,
+    schedule_before: Option<String>,
     changed_at: i64,
 }
 
@@ -171,6 +174,10 @@ impl Row {
             request: self.request,
             answer: self.answer,
             error: self.error,
+            before: match self.schedule_before {
+                Some(before) => Some(from_json(&before, "a schedule as it was")?),
+                None => None,
+            },
             changed_at: instant(self.changed_at)?,
         })
     }
@@ -185,7 +192,8 @@ pub(crate) async fn steps(
     let (event, run) = (event.as_str(), run.map(text));
     sqlx::query_as!(
         Row,
-        "SELECT key, rule, place, action, state, attempts, perhaps_twice, request, answer, error, changed_at
+        "SELECT key, rule, place, action, state, attempts, perhaps_twice, request, answer, error, schedule_before,
+           changed_at
          FROM steps WHERE event = ?1 AND (?2 IS NULL OR run = ?2) ORDER BY row",
         event,
         run

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use domain::journal::{
-    Arrival, Claim, EventRecord, EventRow, Filter, Outcome, Quiet, Recorded, Rows, Seen, Span, StepEnd,
-    StepRecord, Turn, Verdicts,
+    Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet, Recorded, Rows,
+    ScheduleChange, Seen, Span, StepEnd, StepRecord, Turn, Verdicts,
 };
 use domain::names::EventId;
-use domain::plan::{Decision, StepKey};
+use domain::plan::{Decision, Step, StepKey};
 use jiff::Timestamp;
 use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
@@ -107,12 +107,58 @@ impl Store {
     }
 
     /// Writes a decision down, with its steps and new values, before the first effect. Written once: if there is one already,
-    /// that one is returned, and nothing changes. A new value replaces only that of an event no newer.
+    /// that one is returned, and nothing changes. A new value replaces only that of an event no newer. Steps of a rule that is
+    /// paused, or that would touch one tenant too many and is paused with this, are held ([`domain::journal::Brake`]); one
+    /// worker at a time decides that.
     ///
     /// None, and nothing written, when a last value that the rules had read (`facts.last_values`) is another by now:
     /// someone else has decided in the meantime, and this event is to be decided anew.
     pub async fn record_decision(&self, verdicts: Verdicts<'_>) -> Result<Option<Decision>, StoreError> {
         either!(self, store => store.record_decision(verdicts))
+    }
+
+    /// Rules that are paused, and those of which something is still held, by name.
+    pub async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        either!(self, store => store.paused())
+    }
+
+    /// The messages about pauses that have not been sent: steps to be claimed and settled like any other, each with the
+    /// tenant whose event it is of.
+    pub async fn alerts(&self) -> Result<Vec<(Step, String)>, StoreError> {
+        either!(self, store => store.alerts())
+    }
+
+    /// What is held of a rule, in the order in which it was decided.
+    pub async fn held(&self, rule: &str) -> Result<Vec<HeldStep>, StoreError> {
+        either!(self, store => store.held(rule))
+    }
+
+    /// Ends the pause of a rule and releases what is held of it: such steps stay held until a worker claims them, so that
+    /// none is lost that no worker is told of. Tenants are counted from none again. Returns how many steps.
+    pub async fn release(&self, rule: &str, now: Timestamp) -> Result<u64, StoreError> {
+        either!(self, store => store.release(rule, now))
+    }
+
+    /// Ends the pause of a rule and drops what is held of it, for the reason given; also what was released and not taken
+    /// up. Tenants are counted from none again. Returns how many steps.
+    pub async fn drop_held(&self, rule: &str, why: &str, now: Timestamp) -> Result<u64, StoreError> {
+        either!(self, store => store.drop_held(rule, why, now))
+    }
+
+    /// Notes how a schedule is before a claimed step changes it; once an earlier attempt may have changed it, what was
+    /// noted stands.
+    pub async fn note_before(&self, step: &StepKey, before: &Before) -> Result<(), StoreError> {
+        either!(self, store => store.note_before(step, before))
+    }
+
+    /// Changes of schedules that a rule has carried out from `since` on and before `until`, oldest first.
+    pub async fn schedule_changes(
+        &self,
+        rule: &str,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<ScheduleChange>, StoreError> {
+        either!(self, store => store.schedule_changes(rule, since, until))
     }
 
     /// Puts a decision in the place of one that could not be carried out, if that is still the one made at `decided_at`;

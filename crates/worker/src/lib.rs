@@ -5,6 +5,7 @@
 //! Start reading at [`run`], then [`intake`] (which way an event goes) and [`process`] (one event).
 
 pub mod args;
+mod brake;
 mod circuits;
 mod intake;
 mod lanes;
@@ -23,7 +24,7 @@ use effects::World;
 use service::metrics::WorkerMetrics;
 use service::{Clock, probe::Readiness};
 use store::Store;
-
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::circuits::Circuits;
@@ -46,6 +47,8 @@ struct Deps {
     lease: Duration,
     /// Cancelled when the worker can't wait any longer for calls under way.
     cut: CancellationToken,
+    /// Told when something is held.
+    braked: Notify,
     /// Name of this worker in claims and attempts.
     worker: String,
 }

@@ -6,7 +6,7 @@ use domain::action::Place;
 use domain::breaker::Sign;
 use domain::event::Event;
 use domain::facts::{Fact, Facts, Need, Needs};
-use domain::journal::{Arrival, Outcome, Seen, Verdicts, scope};
+use domain::journal::{Arrival, Brake, Outcome, Seen, Verdicts, scope};
 use domain::plan::{Decision, Plan, Verdict};
 use domain::retry::{self, Next};
 use domain::rulebook::{Case, Rulebook};
@@ -14,7 +14,7 @@ use effects::{EffectError, Service};
 use jiff::Timestamp;
 use store::StoreError;
 
-use crate::{Deps, steps};
+use crate::{Deps, brake, steps};
 
 /// Most rounds of asking before deciding; a rulebook that wants more is wrong.
 const MAX_ROUNDS: usize = 8;
@@ -73,6 +73,7 @@ impl From<StoreError> for Stop {
 /// What an attempt came to.
 struct Reached {
     outcome: Outcome,
+    why: Option<String>,
 }
 
 /// Takes one event as far as it gets, and says how its delivery is to be settled. Whatever happens is written down
@@ -81,7 +82,8 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
     let started = std::time::Instant::now();
     let end = match attempt(deps, arrival, run, replayed).await {
         Ok(reached) => {
-            record(deps, &arrival.event, run, reached.outcome, None).await.map(|_| End::Done(reached.outcome))
+            let noted = record(deps, &arrival.event, run, reached.outcome, reached.why.as_deref()).await;
+            noted.map(|_| End::Done(reached.outcome))
         }
         Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
@@ -159,8 +161,12 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     if let Some((rule, why)) = decision.broken() {
         return Err(Stop::Permanent(format!("rule `{rule}` can't be carried out: {why}")));
     }
+    if let Some(rule) = standing.held {
+        let why = Some(format!("rule `{rule}` is paused: what it would do is held"));
+        return Ok(Reached { outcome: Outcome::Held, why });
+    }
     let taken = decision.verdicts.iter().any(|v| !quiet(&v.verdict));
-    Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule } })
+    Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule }, why: None })
 }
 
 async fn settled(deps: &Deps, event: &Event, run: &str) -> Result<bool, StoreError> {
@@ -304,7 +310,9 @@ async fn write_down(
         steps: plan.steps,
         new_values: plan.new_values,
     };
-    let verdicts = Verdicts { decision: &decision, scope: &scope(event), occurred_at: event.occurred_at };
+    let brake = Brake::On { tenant: &brake::tenant(event), limits: &brake::limits(rulebook) };
+    let verdicts =
+        Verdicts { decision: &decision, scope: &scope(event), occurred_at: event.occurred_at, brake };
     let written = match replaced {
         Some(decided_at) => deps.store.replace_decision(decided_at, verdicts).await?,
         None => deps.store.record_decision(verdicts).await?,

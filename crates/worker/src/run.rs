@@ -14,7 +14,7 @@ use service::metrics::{Registry, WorkerMetrics};
 use service::probe::{self, Readiness};
 use service::{Clock, Shutdown, secrets};
 use store::{Access, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,7 +23,7 @@ use crate::circuits::Circuits;
 use crate::intake::Intake;
 use crate::lanes::Lanes;
 use crate::rules::Rules;
-use crate::{Deps, Shared, quiet, retention, rules};
+use crate::{Deps, Shared, brake, quiet, retention, rules};
 
 /// Deliveries taken from the live stream at once: enough to fill a transaction.
 const LIVE_BATCH: usize = 500;
@@ -117,6 +117,7 @@ pub async fn run(args: Args) -> Result<()> {
         clock,
         lease,
         cut,
+        braked: Notify::new(),
         worker,
     });
     let lost = Lost::default();
@@ -196,6 +197,8 @@ async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks:
             if task { rules::watch(&deps, stop).await } else { retention::sweep(&deps, stop).await }
         });
     }
+    let (brake, token) = (deps.clone(), stop.clone());
+    tasks.spawn(async move { brake::watch(&brake, token).await });
     let (gauges, bus, token) = (deps.clone(), bus.clone(), stop.clone());
     tasks.spawn(async move { measure(&gauges, &bus, token).await });
 
@@ -218,16 +221,16 @@ async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks:
     }
 }
 
-/// A step makes two calls at most, after its turn under the configured rate has come; the rest is for a slow machine.
+/// A step makes three calls at most, after its turns under the configured rate have come; the rest is for a slow machine.
 fn lease(config: &Config, concurrency: u16) -> Duration {
     let slack = config.slack.as_ref();
     let timeout = config.hotglue.timeout.max(slack.map(|slack| slack.timeout).unwrap_or_default());
     let rates = [config.hotglue.max_per_second, slack.and_then(|slack| slack.max_per_second)];
     let slowest =
         rates.into_iter().flatten().min().map_or(0, |rate| u32::from(concurrency).div_ceil(rate.get()));
-    timeout * 2
-        + Duration::from_secs(u64::from(slowest))
-        + crate::circuits::LONGEST_IN_PLACE
+    timeout * 3
+        + Duration::from_secs(u64::from(slowest)) * 2
+        + crate::circuits::LONGEST_IN_PLACE * 2
         + Duration::from_secs(60)
 }
 

@@ -9,10 +9,10 @@ use domain::event::Event;
 use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
 
-use crate::{Deps, process};
+use crate::{Deps, brake, process};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ pub(crate) struct Standing {
     pub(crate) not_now: Option<(String, Duration)>,
     /// The first thing that failed for good.
     pub(crate) failed: Option<String>,
+    /// The first rule of which something is held.
+    pub(crate) held: Option<String>,
 }
 
 impl Standing {
@@ -63,6 +65,17 @@ enum Went {
     Busy(Duration),
     /// Nothing failed; not before so long.
     NotNow(String, Duration),
+    /// Its rule is paused.
+    Held,
+}
+
+/// Whom and when a step is about.
+#[derive(Debug, Clone, Copy)]
+struct About<'a> {
+    tenant: &'a str,
+    occurred_at: Timestamp,
+    /// Nothing is for good: it is tried until it is done.
+    insists: bool,
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -85,9 +98,10 @@ async fn of_one_rule(
     steps: &[Step],
     standing: &mut Standing,
 ) -> Result<(), StoreError> {
+    let about = About { tenant: &event.tenant, occurred_at: event.occurred_at, insists: false };
     let mut superseded = Vec::new();
     for (place, step) in steps.iter().enumerate() {
-        match one(deps, event, step, &superseded).await? {
+        match one(deps, about, step, &superseded).await? {
             Went::Settled => {}
             Went::Superseded => superseded.push(&step.action),
             Went::Wait(why, after) => {
@@ -96,6 +110,11 @@ async fn of_one_rule(
             }
             Went::Busy(wait) => {
                 standing.busy = standing.busy.max(Some(wait));
+                return Ok(());
+            }
+            Went::Held => {
+                deps.braked.notify_one();
+                standing.held.get_or_insert_with(|| step.rule.clone());
                 return Ok(());
             }
             Went::NotNow(why, wait) => {
@@ -125,10 +144,19 @@ async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn one(deps: &Deps, event: &Event, step: &Step, superseded: &[&Action]) -> Result<Went, StoreError> {
+/// Sends the message about a pause; why it is to be tried again, if so.
+pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Option<String>, StoreError> {
+    let about = About { tenant, occurred_at: deps.clock.now(), insists: true };
+    Ok(match one(deps, about, step, &[]).await? {
+        Went::Wait(why, _) | Went::NotNow(why, _) => Some(why),
+        Went::Busy(_) | Went::Settled | Went::Superseded | Went::Failed(_) | Went::Held => None,
+    })
+}
+
+async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action]) -> Result<Went, StoreError> {
     let action = corrected(&step.action, superseded);
     let now = deps.clock.now();
-    let turn = Turn::of(&step.action, event.occurred_at);
+    let turn = Turn::of(&step.action, about.occurred_at);
     let turn = turn.as_ref();
     let begun = match deps.store.claim(&step.key, turn, &deps.worker, now, deps.lease).await? {
         Claim::Mine { begun } => begun,
@@ -141,6 +169,7 @@ async fn one(deps: &Deps, event: &Event, step: &Step, superseded: &[&Action]) ->
         }
         Claim::Settled(StepState::Superseded) => return Ok(Went::Superseded),
         Claim::Settled(_) => return Ok(Went::Settled),
+        Claim::Held => return Ok(Went::Held),
         Claim::Busy { until } => {
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
             return Ok(Went::Busy(left.min(LOOK_AGAIN)));
@@ -154,8 +183,9 @@ async fn one(deps: &Deps, event: &Event, step: &Step, superseded: &[&Action]) ->
     if let Some(end) = StepEnd::untried(repeatable, begun) {
         return settle(deps, step, turn, end).await;
     }
+    brake::note_before(deps, about.tenant, step).await?;
     let service = deps.world.called_for(&step.action);
-    let pass = match deps.circuits.enter(&service, &event.tenant).await {
+    let pass = match deps.circuits.enter(&service, about.tenant).await {
         Ok(pass) => pass,
         Err(wait) => {
             let why = process::held(&service);
@@ -185,6 +215,9 @@ async fn one(deps: &Deps, event: &Event, step: &Step, superseded: &[&Action]) ->
     let (end, asked, blameless) = match performed {
         Ok(Receipt { request, answer }) => {
             (StepEnd::of_success(repeatable, begun, request, answer), None, None)
+        }
+        Err(EffectError::Permanent { why }) if about.insists => {
+            (StepEnd::Again { why, uncertain: false }, None, None)
         }
         Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None, None),
         Err(EffectError::Transient { why, after, uncertain, sign }) => (

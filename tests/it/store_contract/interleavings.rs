@@ -143,6 +143,7 @@ impl World {
                 self.store.settle(key, None, &end, at(self.now)).await.unwrap();
             }
             Claim::Busy { .. } => {}
+            Claim::Held => panic!("nothing is held here"),
             Claim::Settled(_) => return true,
         }
         false

@@ -6,7 +6,7 @@ use domain::action::{Action, Place, Which};
 use domain::envelope::Source;
 use domain::event::{Event, Kind};
 use domain::facts::Facts;
-use domain::journal::{Arrival, Quiet, Verdicts};
+use domain::journal::{Arrival, Brake, Quiet, Verdicts};
 use domain::names::{EventId, Identity};
 use domain::plan::{Decision, LIVE, NewValue, RuleVerdict, Step, StepKey, Verdict};
 use jiff::{Timestamp, ToSpan as _};
@@ -115,7 +115,12 @@ pub(super) fn value(rule: &str, value: &str) -> NewValue {
 }
 
 pub(super) fn verdicts(decision: &Decision) -> Verdicts<'_> {
-    Verdicts { decision, scope: "env/flow/tenant", occurred_at: decision.decided_at }
+    Verdicts {
+        decision,
+        scope: "env/flow/tenant",
+        occurred_at: decision.decided_at,
+        brake: Brake::On { tenant: "env/tenant", limits: &[] },
+    }
 }
 
 /// Remembers the event and decides it; its steps are then in the ledger.

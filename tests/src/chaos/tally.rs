@@ -120,7 +120,8 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
         );
         match outcome {
             Outcome::Open | Outcome::Retrying => tally.lost(&what),
-            Outcome::NoRule | Outcome::Done | Outcome::Dead => tally.wrong(&what),
+            // No rule of chaos has a limit.
+            Outcome::NoRule | Outcome::Done | Outcome::Dead | Outcome::Held => tally.wrong(&what),
         }
     }
     tally.dead += usize::from(outcome == Outcome::Dead);
@@ -130,12 +131,14 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
             StepState::Pending | StepState::Claimed => {
                 tally.lost(&format!("step {} is {}", step.step.key.as_str(), step.state.as_str()));
             }
-            StepState::Failed | StepState::Skipped => tally.wrong(&format!(
-                "step {} is {}: {}",
-                step.step.key.as_str(),
-                step.state.as_str(),
-                step.error.as_deref().unwrap_or_default()
-            )),
+            StepState::Failed | StepState::Skipped | StepState::Held | StepState::Dropped => {
+                tally.wrong(&format!(
+                    "step {} is {}: {}",
+                    step.step.key.as_str(),
+                    step.state.as_str(),
+                    step.error.as_deref().unwrap_or_default()
+                ))
+            }
             StepState::Unknown | StepState::Superseded => {}
         }
         tally.admitted += usize::from(step.perhaps_twice || step.state == StepState::Unknown);
@@ -199,7 +202,7 @@ impl Bounds {
             StepState::Failed => (0, 1),
             // Reported already.
             StepState::Pending | StepState::Claimed => (0, 2),
-            StepState::Superseded | StepState::Skipped => (0, 0),
+            StepState::Superseded | StepState::Skipped | StepState::Held | StepState::Dropped => (0, 0),
         };
         self.0 += least;
         self.1 += most;

@@ -2,6 +2,7 @@
 
 use domain::action::Place;
 use domain::facts::{Fact, Schedule};
+use domain::journal::Before;
 use domain::schema::{self, Schema};
 use serde_json::Value;
 
@@ -73,6 +74,21 @@ impl Api {
         Ok(match self.reported_schedule(place, connector_id).await? {
             Reported::Schedule(schedule) => Some(schedule),
             Reported::None | Reported::NotReadable => None,
+        })
+    }
+
+    /// A schedule as it is before it is changed.
+    pub(crate) async fn schedule_before(
+        &self,
+        place: &Place,
+        connector_id: Option<&str>,
+    ) -> Result<Before, EffectError> {
+        Ok(match self.reported_schedule(place, connector_id).await? {
+            Reported::Schedule(Schedule { expression, state }) => Before::Schedule { expression, state },
+            Reported::None => Before::Absent,
+            Reported::NotReadable => {
+                Before::No { why: "this hotglue can't be asked for a schedule".to_owned() }
+            }
         })
     }
 

@@ -242,6 +242,7 @@ pub struct WorkerMetrics {
     steps: Family<ByActionAndOutcome, Counter>,
     buried: Family<ByCause, Counter>,
     circuit_open: Family<ByService, Gauge>,
+    rule_paused: Family<ByRule, Gauge>,
     process: Histogram,
     rulebook_ok: Gauge,
     /// Events that no rule matched.
@@ -268,6 +269,7 @@ impl WorkerMetrics {
             steps: Family::default(),
             buried: Family::default(),
             circuit_open: Family::default(),
+            rule_paused: Family::default(),
             process: durations(),
             rulebook_ok: Gauge::default(),
             no_rule: Counter::default(),
@@ -283,6 +285,7 @@ impl WorkerMetrics {
         add(registry, &super::RULE_ERRORS, metrics.rule_errors.clone());
         add(registry, &super::STEPS, metrics.steps.clone());
         add(registry, &super::CIRCUIT_OPEN, metrics.circuit_open.clone());
+        add(registry, &super::RULE_PAUSED, metrics.rule_paused.clone());
         add(registry, &super::PROCESS, metrics.process.clone());
         add(registry, &super::RETRIES, metrics.retries.clone());
         add(registry, &super::BURIED, metrics.buried.clone());
@@ -324,6 +327,11 @@ impl WorkerMetrics {
     pub fn circuit(&self, service: &str, open: bool) {
         let labels = ByService { service: Word::Owned(service.to_owned()) };
         self.circuit_open.get_or_create(&labels).set(i64::from(open));
+    }
+
+    /// Notes whether `rule` is paused.
+    pub fn rule_paused(&self, rule: &str, paused: bool) {
+        self.rule_paused.get_or_create(&by_rule(rule)).set(i64::from(paused));
     }
 
     /// Notes how long a delivery was in hand.

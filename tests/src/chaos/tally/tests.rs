@@ -71,6 +71,7 @@ fn record(event: &Sent, outcome: Outcome, actions: Vec<Action>) -> EventRecord {
         request: None,
         answer: None,
         error: None,
+        before: None,
         changed_at: Timestamp::UNIX_EPOCH,
     };
     let text = String::new;

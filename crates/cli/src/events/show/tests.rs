@@ -78,6 +78,7 @@ fn record() -> EventRecord {
             request: Some("chat.postMessage".to_owned()),
             answer: None,
             error: Some("channel_not_found".to_owned()),
+            before: None,
             changed_at: at("2026-03-02T11:59:30Z"),
         }],
         attempts: vec![Attempt {

@@ -1,0 +1,228 @@
+//! `gluehook undo`: puts the schedules back that a rule has changed, as they were before.
+
+mod plan;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use domain::config::Config;
+use domain::facts::Facts;
+use domain::journal::{Brake, Claim, StepEnd, Turn, Verdicts};
+use domain::plan::{Decision, RuleVerdict, Step, StepKey, Verdict};
+use effects::World;
+use jiff::Timestamp;
+use serde_json::json;
+use service::Clock;
+use store::{Access, Store};
+
+use self::plan::{Item, Then};
+use crate::output::{self, Cell, Table, When, clean, count};
+use crate::{Common, Misused, files};
+
+/// Longer than the calls of one step may take.
+const LEASE: Duration = Duration::from_secs(300);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The rule whose changes are undone
+    #[arg(long, value_name = "NAME")]
+    rule: String,
+
+    /// Changes made since: a length of time such as 2h, or a time such as 2026-03-01T14:30:00Z
+    #[arg(long, value_name = "WHEN")]
+    since: When,
+
+    /// Changes made before; as --since
+    #[arg(long, value_name = "WHEN")]
+    until: Option<When>,
+
+    /// Those of one tenant
+    #[arg(long)]
+    tenant: Option<String>,
+
+    /// Where it is not known how a schedule was: switch on what the rule switched off, and off what it switched on
+    #[arg(long)]
+    opposite: bool,
+
+    /// Do not ask
+    #[arg(long, short = 'y', conflicts_with = "dry_run")]
+    yes: bool,
+
+    /// Show the plan, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
+    let loaded = files::load_config(&common.config)?;
+    effects::install_crypto();
+    let world =
+        World::build(&loaded.config, &loaded.base, &|reference| files::resolve(&loaded.base, reference))
+            .map_err(|said| Misused(said.join("\n")))?;
+    let access = if args.dry_run { Access::Reader } else { Access::Writer };
+    let store = Store::open(&common.store.database_url, access).await?;
+    let done = undo(common, &args, &store, &world, &loaded.config).await;
+    store.close().await;
+    done
+}
+
+async fn undo(
+    common: &Common,
+    args: &Args,
+    store: &Store,
+    world: &World,
+    config: &Config,
+) -> Result<ExitCode> {
+    let now = Clock::system().now();
+    let (since, until) = (args.since.at(now), args.until.map_or(Timestamp::MAX, |until| until.at(now)));
+    let mut changes = store.schedule_changes(&args.rule, since, until).await?;
+    if let Some(tenant) = &args.tenant {
+        changes.retain(|change| plan::place(&change.action).is_some_and(|place| &place.tenant == tenant));
+    }
+    let mut items = Vec::new();
+    for wave in plan::waves(changes) {
+        pace(config).await;
+        let present = world.schedule_before(&wave.last().action).await;
+        items.push(plan::item(&wave, present.map_err(|error| error.why().to_owned()), args.opposite));
+    }
+    if items.is_empty() {
+        output::note(format!(
+            "rule `{}` has changed no schedule in that time: gluehook events list --rule NAME shows what it took",
+            clean(&args.rule)
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
+    let todo = items.iter().filter(|item| item.then.action().is_some()).count();
+    if !common.json {
+        table(&items).print()?;
+    }
+    if args.dry_run || todo == 0 {
+        if common.json {
+            output::print_json(&json!({"rule": args.rule, "plan": items}))?;
+        }
+        output::note(format!("{} would be put back", count(todo, "schedule")));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !output::agreed(&format!("Put {} back?", count(todo, "schedule")), args.yes)? {
+        output::note("nothing was changed");
+        return Ok(ExitCode::FAILURE);
+    }
+    let run = format!("undo-{}", now.as_microsecond());
+    let (mut done, mut failed) = (0, 0);
+    for (place, item) in items.iter_mut().enumerate() {
+        if item.then.action().is_none() {
+            continue;
+        }
+        pace(config).await;
+        match put_back(store, world, &args.rule, &format!("{run}-{place}"), item).await? {
+            Ok(answer) => {
+                done += 1;
+                item.result = Some(answer);
+            }
+            Err(why) => {
+                failed += 1;
+                output::note(format!("gluehook: {}: {}", clean(&item.tenant), clean(&why)));
+                item.result = Some(why);
+            }
+        }
+    }
+    if common.json {
+        output::print_json(
+            &json!({"rule": args.rule, "run": run, "done": done, "failed": failed, "plan": items}),
+        )?;
+    } else {
+        output::note(format!("{} put back, as run {run}-…", count(done, "schedule")));
+    }
+    if failed > 0 {
+        output::note(format!("{} not put back: the same command tries again", count(failed, "schedule")));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps to the configured rate.
+async fn pace(config: &Config) {
+    if let Some(rate) = config.hotglue.max_per_second {
+        tokio::time::sleep(Duration::from_secs(1) / rate.get()).await;
+    }
+}
+
+fn table(items: &[Item]) -> Table {
+    let mut table = Table::new(&["~tenant", "flow", "schedule", "~now", "~back to"]);
+    for item in items {
+        let back = match &item.then {
+            Then::PutBack { .. } => Cell::new(item.then.said()).yellow(),
+            Then::AlreadySo | Then::Left { .. } => Cell::new(item.then.said()).dim(),
+        };
+        table.row([
+            Cell::new(&item.tenant),
+            Cell::new(&item.flow_id),
+            Cell::new(item.which.as_str()),
+            Cell::new(&item.now),
+            back,
+        ]);
+    }
+    table
+}
+
+/// Written down first, as a step of the event whose change is undone, in a run of its own: what is newer than that event is
+/// not undone. Each schedule has a run of its own, because an event may have changed several. What it came to.
+async fn put_back(
+    store: &Store,
+    world: &World,
+    rule: &str,
+    run: &str,
+    item: &Item,
+) -> Result<Result<String, String>> {
+    let Some(action) = item.then.action() else { return Ok(Ok(String::new())) };
+    let rule = format!("undo {rule}");
+    let clock = Clock::system();
+    let step = Step {
+        key: StepKey::new(&item.event, run, &rule, action),
+        rule: rule.clone(),
+        place: 0,
+        action: action.clone(),
+    };
+    let decision = Decision {
+        event: item.event.clone(),
+        run: run.to_owned(),
+        rulebook: String::new(),
+        decided_at: clock.now(),
+        facts: Facts::default(),
+        verdicts: vec![RuleVerdict { rule, verdict: Verdict::Matched { steps: 1 } }],
+        steps: vec![step.clone()],
+        new_values: Vec::new(),
+    };
+    let verdicts =
+        Verdicts { decision: &decision, scope: "", occurred_at: item.occurred_at, brake: Brake::Off };
+    store.record_decision(verdicts).await?.context("the event log did not take the plan")?;
+    let turn = Turn::of(action, item.occurred_at);
+    let turn = turn.as_ref();
+    match store.claim(&step.key, turn, "gluehook undo", clock.now(), LEASE).await? {
+        Claim::Mine { .. } => {}
+        Claim::Newer { event } => {
+            let why = format!("event {event} is newer and has changed this schedule");
+            store.settle(&step.key, None, &StepEnd::Superseded { why: why.clone() }, clock.now()).await?;
+            return Ok(Err(why));
+        }
+        Claim::Busy { .. } => {
+            let why = "a worker is changing this tenant's schedules".to_owned();
+            store.settle(&step.key, None, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
+            return Ok(Err(why));
+        }
+        Claim::Settled(_) | Claim::Held => return Ok(Err("it was settled by someone else".to_owned())),
+    }
+    let (end, result) = match world.perform(action).await {
+        Ok(receipt) => {
+            let result = Ok(receipt.answer.clone());
+            (StepEnd::Done { request: receipt.request, answer: receipt.answer }, result)
+        }
+        Err(error) => {
+            let why = error.why().to_owned();
+            (StepEnd::Failed { why: why.clone() }, Err(why))
+        }
+    };
+    store.settle(&step.key, turn, &end, clock.now()).await?;
+    Ok(result)
+}

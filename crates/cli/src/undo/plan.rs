@@ -1,0 +1,175 @@
+//! What is to become of each schedule that a rule has changed. Pure: the present schedule is given.
+
+use std::collections::BTreeMap;
+
+use domain::action::{Action, Place, Which};
+use domain::journal::{Before, ScheduleChange, schedule_scope};
+use domain::names::EventId;
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// All changes of one schedule, in the order in which they were carried out. Never empty.
+#[derive(Debug)]
+pub(super) struct Wave(Vec<ScheduleChange>);
+
+impl Wave {
+    /// That of the newest event: what it set is what stands.
+    pub(super) fn last(&self) -> &ScheduleChange {
+        let newest = self.0.iter().max_by_key(|change| (change.occurred_at, change.event.as_str()));
+        newest.unwrap_or(&self.0[0])
+    }
+}
+
+/// The changes by schedule.
+pub(super) fn waves(changes: Vec<ScheduleChange>) -> Vec<Wave> {
+    let mut waves = BTreeMap::<_, Vec<_>>::new();
+    for change in changes {
+        if let Some(scope) = schedule_scope(&change.action) {
+            waves.entry(scope).or_default().push(change);
+        }
+    }
+    waves.into_values().map(Wave).collect()
+}
+
+pub(super) fn place(action: &Action) -> Option<&Place> {
+    match action {
+        Action::SetSchedule { place, .. } => Some(place),
+        Action::Slack { .. } | Action::LinkTarget { .. } | Action::RunJob { .. } => None,
+    }
+}
+
+/// One schedule of the plan.
+#[derive(Debug, Serialize)]
+pub(super) struct Item {
+    pub(super) tenant: String,
+    pub(super) flow_id: String,
+    pub(super) which: Which,
+    /// The newest event whose change is undone.
+    pub(super) event: EventId,
+    #[serde(skip)]
+    pub(super) occurred_at: Timestamp,
+    /// For people.
+    pub(super) now: String,
+    pub(super) then: Then,
+    /// What came of it.
+    pub(super) result: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "then", rename_all = "snake_case")]
+pub(super) enum Then {
+    PutBack { action: Action },
+    AlreadySo,
+    Left { why: String },
+}
+
+impl Then {
+    pub(super) fn action(&self) -> Option<&Action> {
+        match self {
+            Self::PutBack { action } => Some(action),
+            Self::AlreadySo | Self::Left { .. } => None,
+        }
+    }
+
+    pub(super) fn said(&self) -> String {
+        match self {
+            Self::PutBack { action: Action::SetSchedule { enabled, expression, .. } } => {
+                said(if *enabled { "ENABLED" } else { "DISABLED" }, expression.as_deref().unwrap_or_default())
+            }
+            Self::PutBack { action } => action.summary(),
+            Self::AlreadySo => "is so already".to_owned(),
+            Self::Left { why } => format!("left: {why}"),
+        }
+    }
+}
+
+fn said(state: &str, expression: &str) -> String {
+    let state = match state {
+        "ENABLED" => "on",
+        "DISABLED" => "off",
+        other => other,
+    };
+    if expression.is_empty() { state.to_owned() } else { format!("{state}, {expression}") }
+}
+
+/// `present`: the schedule as hotglue reports it now, or why it does not. `opposite`: what is not known is turned round.
+pub(super) fn item(wave: &Wave, present: Result<Before, String>, opposite: bool) -> Item {
+    let last = wave.last();
+    let present = present.unwrap_or_else(|why| Before::No { why });
+    let now = match &present {
+        Before::Schedule { expression, state } => said(state, expression),
+        Before::Absent => "none".to_owned(),
+        Before::No { .. } => "?".to_owned(),
+    };
+    let (tenant, flow_id) =
+        place(&last.action).map(|place| (place.tenant.clone(), place.flow_id.clone())).unwrap_or_default();
+    let which = match last.action {
+        Action::SetSchedule { which, .. } => which,
+        _ => Which::Source,
+    };
+    let then = then(wave, &present, opposite);
+    Item {
+        tenant,
+        flow_id,
+        which,
+        event: last.event.clone(),
+        occurred_at: last.occurred_at,
+        now,
+        then,
+        result: None,
+    }
+}
+
+fn then(wave: &Wave, present: &Before, opposite: bool) -> Then {
+    let last = wave.last();
+    let left = |why: String| Then::Left { why };
+    let Action::SetSchedule { place, which, connector_id, expression: set, enabled: was_set } = &last.action
+    else {
+        return left("it is no schedule".to_owned());
+    };
+    if let Some(newest) = last.newest.as_ref().filter(|newest| **newest != last.event) {
+        return left(format!("event {newest} has changed it since"));
+    }
+    let back = |expression: Option<String>, enabled| Action::SetSchedule {
+        place: place.clone(),
+        which: *which,
+        connector_id: connector_id.clone(),
+        expression,
+        enabled,
+    };
+    // As it was before the first of them.
+    let (expression, enabled) = match wave.0.first().and_then(|change| change.before.as_ref()) {
+        Some(Before::Schedule { expression, state }) if !state.is_empty() => {
+            (Some(expression.clone()).filter(|expression| !expression.is_empty()), state == "ENABLED")
+        }
+        // What had not been there can't be taken away again, but it can be switched off.
+        // With an expression it was put, and is there: who says that there is none can't be asked.
+        Some(Before::Absent) if *present == Before::Absent && set.is_none() => return Then::AlreadySo,
+        Some(Before::Absent) if *present != Before::Absent => (set.clone(), false),
+        _ if opposite => (set.clone(), !was_set),
+        Some(Before::Schedule { .. }) => {
+            return left("hotglue did not say whether it was on; --opposite turns it round".to_owned());
+        }
+        Some(Before::No { why }) => {
+            return left(format!("how it was could not be read ({why}); --opposite turns it round"));
+        }
+        Some(Before::Absent) | None => {
+            return left("how it was is not known; --opposite turns it round".to_owned());
+        }
+    };
+    if let Before::Schedule { expression: present_expression, state } = present
+        && !state.is_empty()
+    {
+        let is_on = state == "ENABLED";
+        if is_on == enabled && expression.as_ref().is_none_or(|wanted| wanted == present_expression) {
+            return Then::AlreadySo;
+        }
+        if is_on != *was_set {
+            return left("someone has changed it by hand since".to_owned());
+        }
+    }
+    Then::PutBack { action: back(expression, enabled) }
+}
+
+#[cfg(test)]
+mod tests;
