@@ -181,11 +181,11 @@ async fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_stored() {
 }
 
 #[tokio::test]
-async fn what_the_broker_finds_too_large_is_413_and_readyz_warns_of_it() {
+async fn what_only_the_broker_finds_too_large_is_our_trouble_and_readyz_warns_of_it() {
     let nats = NatsServer::start_with("max_payload: 64KB").await;
     let ingest = Ingest::start(&nats.url).await;
     let answer = ingest.post(&vec![b'x'; 100_000]).await;
-    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(answer.status, 503, "{answer:?}");
     let ready = ingest.until_ready(true).await;
     assert!(ready["warnings"][0].as_str().unwrap().contains("max_payload"), "{ready}");
 }

@@ -108,7 +108,7 @@ on_every_database! {
         of_many_events_at_once_one_has_the_turn
         a_job_of_one_name_is_started_by_one_event_at_a_time
         uncertain_attempt_keeps_the_turn_for_a_while
-        event_that_is_given_up_holds_nobody_up
+        event_that_is_given_up_holds_others_up_no_longer_than_its_lost_call_may_take
         turn_of_a_dead_worker_is_taken_over
         late_end_of_an_older_change_is_not_noted_over_a_newer_one
         settled_step_leaves_the_turn_alone;

@@ -27,6 +27,11 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const PROBE_LOST: Duration = Duration::from_secs(120);
 /// Who is told to wait for probes under way asks again after so long.
 const PROBING: Duration = Duration::from_millis(500);
+/// Whose probe has failed makes room for others for so long: events that come again are delivered before new ones, so it
+/// must be longer than a few rounds of taking take.
+const HAD_ITS_TURN: Duration = Duration::from_secs(5);
+/// Tenants remembered as tried; more than that would be an outage indeed.
+const MOST_TRIED: usize = 1_000;
 /// Wait of a service that asks us to slow down and does not say for how long.
 const SLOW_DOWN: Duration = Duration::from_secs(1);
 
@@ -81,12 +86,15 @@ enum State {
     Open {
         until: Timestamp,
         pause: Duration,
+        tried: BTreeSet<String>,
     },
     Probing {
         since: Timestamp,
         pause: Duration,
         under_way: BTreeSet<String>,
         failed: BTreeSet<String>,
+        /// Failed in rounds before: others are asked first, or a few broken tenants would stand for an outage for ever.
+        tried: BTreeSet<String>,
     },
 }
 
@@ -106,9 +114,11 @@ impl Breaker {
         match &mut self.state {
             State::Closed { .. } => Permit::Yes,
             State::Open { until, .. } => Permit::No(left(*until, now).unwrap_or(PROBING)),
-            State::Probing { under_way, failed, .. } => {
-                let known = under_way.contains(tenant) || failed.contains(tenant);
-                if known || under_way.len() + failed.len() >= PROBES {
+            State::Probing { under_way, failed, tried, .. } => {
+                if failed.contains(tenant) || tried.contains(tenant) {
+                    return Permit::No(HAD_ITS_TURN);
+                }
+                if under_way.contains(tenant) || under_way.len() + failed.len() >= PROBES {
                     return Permit::No(PROBING);
                 }
                 under_way.insert(tenant.to_owned());
@@ -174,34 +184,37 @@ impl Breaker {
                 }
                 let of_all = *unreachable >= TRIP || tenants.len() >= TENANTS;
                 if *failures >= TRIP && of_all {
-                    self.open(FIRST_PAUSE, now);
+                    self.open(FIRST_PAUSE, BTreeSet::new(), now);
                     return true;
                 }
                 false
             }
             // Begun before it opened: nothing new.
             State::Open { .. } => true,
-            State::Probing { pause, under_way, failed, .. } => {
+            State::Probing { pause, under_way, failed, tried, .. } => {
                 under_way.remove(tenant);
                 failed.insert(tenant.to_owned());
                 if is_unreachable || failed.len() >= PROBES {
                     let pause = (*pause * 2).min(LONGEST_PAUSE);
-                    self.open(pause, now);
+                    // That nobody is there says nothing of a tenant.
+                    let tried = if is_unreachable { BTreeSet::new() } else { both(tried, failed) };
+                    self.open(pause, tried, now);
                 }
                 true
             }
         }
     }
 
-    fn open(&mut self, pause: Duration, now: Timestamp) {
-        self.state = State::Open { until: now.checked_add(pause).unwrap_or(Timestamp::MAX), pause };
+    fn open(&mut self, pause: Duration, tried: BTreeSet<String>, now: Timestamp) {
+        self.state = State::Open { until: now.checked_add(pause).unwrap_or(Timestamp::MAX), pause, tried };
     }
 
     /// What the time alone changes: a pause ends, and so does a round of probes.
     fn advance(&mut self, now: Timestamp) {
         match &self.state {
-            State::Open { until, pause } if left(*until, now).is_none() => {
+            State::Open { until, pause, tried } if left(*until, now).is_none() => {
                 self.state = State::Probing {
+                    tried: tried.clone(),
                     since: now,
                     pause: *pause,
                     under_way: BTreeSet::new(),
@@ -209,12 +222,17 @@ impl Breaker {
                 };
             }
             // The same tenants can't be asked twice in a round; a round that found too few of them ends by time.
-            State::Probing { since, pause, under_way, failed } => {
+            State::Probing { since, pause, under_way, failed, tried } => {
                 let lasted = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
-                let stuck = under_way.is_empty() && !failed.is_empty() && lasted >= *pause;
-                if stuck {
-                    let pause = (*pause * 2).min(LONGEST_PAUSE);
-                    self.open(pause, now);
+                let quiet = under_way.is_empty() && lasted >= (*pause).max(HAD_ITS_TURN * 2);
+                if quiet && !failed.is_empty() {
+                    let (pause, tried) = ((*pause * 2).min(LONGEST_PAUSE), both(tried, failed));
+                    self.open(pause, tried, now);
+                } else if quiet && !tried.is_empty() {
+                    // There is nobody else to ask: all may be asked again.
+                    let (since, pause) = (now, *pause);
+                    let (under_way, failed, tried) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+                    self.state = State::Probing { since, pause, under_way, failed, tried };
                 } else if lasted >= PROBE_LOST {
                     // Nobody had a reason to call, or the probes were lost: the next call decides.
                     self.state = State::Closed {
@@ -226,6 +244,14 @@ impl Breaker {
             }
             State::Open { .. } | State::Closed { .. } => {}
         }
+    }
+}
+
+fn both(tried: &BTreeSet<String>, failed: &BTreeSet<String>) -> BTreeSet<String> {
+    if tried.len() + failed.len() > MOST_TRIED {
+        BTreeSet::new()
+    } else {
+        tried.union(failed).cloned().collect()
     }
 }
 

@@ -479,6 +479,9 @@ impl Config {
         if self.jetstream.duplicate_window > self.jetstream.max_age {
             say("[jetstream] duplicate_window can't be longer than max_age".to_owned());
         }
+        if self.event_log.keep < self.jetstream.max_age {
+            say("[event_log] keep can't be shorter than max_age in [jetstream]: a dead letter whose ledger was forgotten would be acted upon once more".to_owned());
+        }
         if self.retry.attempts == 0 {
             say("[retry] attempts must be at least 1".to_owned());
         }

@@ -30,7 +30,13 @@ pub(crate) async fn drain(
     let mut changes = spool.changes();
     let mut pause = FIRST_PAUSE;
     loop {
-        let idle = spool.stats().waiting == 0 || !*connected.borrow() || !queue.is_fit();
+        let (empty, away) = (spool.stats().waiting == 0, !*connected.borrow() || !queue.is_fit());
+        let idle = empty || away;
+        if empty && !away && queue.circuit().is_open() {
+            // Nothing waits that could show that NATS is back: the next event shows it. So a spool that takes nothing (a broken
+            // disk) does not keep events from a NATS that does.
+            queue.circuit().close();
+        }
         if idle {
             tokio::select! {
                 () = stop.cancelled() => return,

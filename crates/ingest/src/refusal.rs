@@ -46,11 +46,14 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge { .. } | Self::TooLargeForTheQueue => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenOff | Self::Empty => StatusCode::BAD_REQUEST,
             Self::Unproven(_) => StatusCode::UNAUTHORIZED,
-            Self::Crowded | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            // That the queue takes less than the endpoint is trouble of ours, which someone mends.
+            Self::TooLargeForTheQueue | Self::Crowded | Self::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -90,11 +93,11 @@ impl Refusal {
             Self::Method => Outcome::MethodNotAllowed,
             Self::TooMany { .. } => Outcome::RateLimited,
             Self::ContentType(_) => Outcome::UnsupportedType,
-            Self::TooLarge { .. } | Self::TooLargeForTheQueue => Outcome::TooLarge,
+            Self::TooLarge { .. } => Outcome::TooLarge,
             Self::TooSlow => Outcome::TimedOut,
             Self::BrokenOff | Self::Empty => Outcome::BadRequest,
             Self::Unproven(_) => Outcome::Unauthorized,
-            Self::Crowded | Self::Unavailable(_) => Outcome::Unavailable,
+            Self::TooLargeForTheQueue | Self::Crowded | Self::Unavailable(_) => Outcome::Unavailable,
         }
     }
 
@@ -123,6 +126,7 @@ impl Refusal {
             Self::TooMany { retry_after } => Some(*retry_after),
             Self::Crowded => Some(1),
             Self::Unavailable(_) => Some(5),
+            Self::TooLargeForTheQueue => Some(300),
             _ => None,
         }
     }

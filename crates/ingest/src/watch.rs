@@ -173,7 +173,6 @@ impl Watch {
                 "stream HOOKS {what}: its last sequence is {}, it was {highest}",
                 mark.last_sequence
             );
-            self.queue.forget();
         }
         if let Some(spool) = self.queue.durability().spool() {
             if (other || anew || back) && !spool.rewind() {
@@ -181,6 +180,9 @@ impl Watch {
                 return;
             }
             spool.alive(asked);
+        }
+        if anew || back {
+            self.queue.forget();
         }
         (self.server, self.created) = (server, Some(mark.created));
     }
@@ -253,7 +255,7 @@ impl Watch {
         let most = self.bus.max_payload() as u64;
         (self.largest_body.saturating_add(4096) > most).then(|| {
             format!(
-                "nats-server takes messages of at most {most} bytes, an endpoint bodies of {}: what does not fit is answered 413; raise max_payload of nats-server, or lower max_body",
+                "nats-server takes messages of at most {most} bytes, an endpoint bodies of {}: what does not fit is answered 503; raise max_payload of nats-server, or lower max_body",
                 self.largest_body
             )
         })

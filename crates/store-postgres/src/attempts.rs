@@ -21,10 +21,10 @@ pub(crate) struct Attempted<'a> {
 }
 
 pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'_>) -> Result<u32, Trouble> {
-    let Attempted { event, run, worker, outcome, why, now } = attempted;
+    let Attempted { event, run, worker, outcome, why, now: at } = attempted;
     let (run, worker, why) = (text(run), text(worker), why.map(text));
     let (run, worker, why) = (&*run, &*worker, why.as_deref());
-    let (event_id, now, outcome_text) = (event.as_str(), micros(now), outcome.as_str());
+    let (event_id, now, outcome_text) = (event.as_str(), micros(at), outcome.as_str());
     let counts = matches!(outcome, Outcome::Retrying | Outcome::Dead);
     // The event first: its row is locked until the end, so that two attempts never count to the same number.
     sqlx::query!(
@@ -57,7 +57,7 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
     .execute(&mut *connection)
     .await?;
     if outcome == Outcome::Dead {
-        turns::give_up(connection, event).await?;
+        turns::give_up(connection, event, run, at).await?;
     }
     failures(connection, event, run).await
 }

@@ -59,7 +59,7 @@ pub(crate) async fn end(
     if !ending.keeps_turn {
         return release(connection, scope, step_key).await;
     }
-    let until = micros(now).saturating_add(i64::try_from(LINGERS.as_micros()).unwrap_or(i64::MAX));
+    let until = lingering(now);
     sqlx::query!(
         "UPDATE turns SET lease_until = least(lease_until, $3) WHERE scope = $1 AND step = $2",
         scope,
@@ -71,12 +71,30 @@ pub(crate) async fn end(
     Ok(())
 }
 
-/// Passes on what the steps of an event keep: it was given up, and others are not to wait for it.
-pub(crate) async fn give_up(connection: &mut PgConnection, event: &EventId) -> Result<(), Trouble> {
-    // A step's key begins with its event, and after the slash comes the zero.
-    let (from, to) = (format!("{event}/"), format!("{event}0"));
-    sqlx::query!("DELETE FROM turns WHERE step >= $1 AND step < $2", from, to).execute(connection).await?;
+/// A run of an event was given up: others wait for its turns no longer than a lost call may be on its way.
+pub(crate) async fn give_up(
+    connection: &mut PgConnection,
+    event: &EventId,
+    run: &str,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    // A step's key begins with its event and run, and after the slash comes the zero.
+    let run = text(run);
+    let (from, to) = (format!("{event}/{run}/"), format!("{event}/{run}0"));
+    let until = lingering(now);
+    sqlx::query!(
+        "UPDATE turns SET lease_until = least(lease_until, $3) WHERE step >= $1 AND step < $2",
+        from,
+        to,
+        until
+    )
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+fn lingering(now: Timestamp) -> i64 {
+    micros(now).saturating_add(i64::try_from(LINGERS.as_micros()).unwrap_or(i64::MAX))
 }
 
 async fn release(connection: &mut PgConnection, scope: &str, step: &str) -> Result<(), Trouble> {

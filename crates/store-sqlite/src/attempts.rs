@@ -24,10 +24,10 @@ pub(crate) async fn record(
     connection: &mut SqliteConnection,
     attempted: Attempted<'_>,
 ) -> Result<u32, Trouble> {
-    let Attempted { event, run, worker, outcome, why, now } = attempted;
+    let Attempted { event, run, worker, outcome, why, now: at } = attempted;
     let (run, worker, why) = (text(run), text(worker), why.map(text));
     let (run, why) = (&*run, why.as_deref());
-    let (event_id, now, outcome_text) = (event.as_str(), micros(now), outcome.as_str());
+    let (event_id, now, outcome_text) = (event.as_str(), micros(at), outcome.as_str());
     let counts = matches!(outcome, Outcome::Retrying | Outcome::Dead);
     sqlx::query!(
         "INSERT INTO attempts (event, run, number, worker, at, outcome, why, counts)
@@ -59,7 +59,7 @@ pub(crate) async fn record(
     .execute(&mut *connection)
     .await?;
     if outcome == Outcome::Dead {
-        turns::give_up(connection, event).await?;
+        turns::give_up(connection, event, run, at).await?;
     }
     failures(connection, event, run).await
 }

@@ -29,6 +29,8 @@ pub(crate) struct Circuits {
     breakers: Mutex<BTreeMap<Service, Breaker>>,
     hotglue: Option<DefaultDirectRateLimiter>,
     slack: Option<DefaultDirectRateLimiter>,
+    /// Of hotglue: one of several that is down is not hotglue as a whole.
+    environments: usize,
     opened: Notify,
     clock: Clock,
     metrics: WorkerMetrics,
@@ -62,6 +64,7 @@ impl Circuits {
             breakers: Mutex::default(),
             hotglue: limit(config.hotglue.max_per_second),
             slack: limit(config.slack.as_ref().and_then(|slack| slack.max_per_second)),
+            environments: config.hotglue.environment.len(),
             opened: Notify::new(),
             clock,
             metrics,
@@ -104,7 +107,16 @@ impl Circuits {
     pub(crate) fn gate(&self) -> Gate {
         let now = self.clock.now();
         let mut gate = Gate::Open;
-        for breaker in self.lock().values_mut() {
+        let mut breakers = self.lock();
+        let is_hotglue = |service: &Service| matches!(service, Service::Hotglue { .. });
+        let down =
+            breakers.iter().filter(|(service, breaker)| is_hotglue(service) && breaker.is_open()).count();
+        let hotglue_is_down = down >= self.environments.max(1);
+        for (service, breaker) in breakers.iter_mut() {
+            // Events of one environment that is down go back for a while; those of the others go on.
+            if is_hotglue(service) && !hotglue_is_down {
+                continue;
+            }
             gate = match (gate, breaker.flow(now)) {
                 (gate, Flow::Free) => gate,
                 (Gate::Open, Flow::Probing(free)) => Gate::Ajar(free),

@@ -97,7 +97,12 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
             .waited(&arrival.event.id)
             .await
             .map(|()| End::Again { after, why: "what it needs is in other hands".to_owned() }),
-        Err(Stop::Store(error)) => Err(error),
+        Err(Stop::Store(error)) => {
+            // Trouble of the event log is not an attempt that a worker died over; where even that can't be written, the
+            // number of such attempts is far from the limit before someone looks.
+            let _told_below = deps.store.waited(&arrival.event.id).await;
+            Err(error)
+        }
     };
     deps.metrics.process_took(started.elapsed());
     match end {

@@ -235,7 +235,7 @@ async fn what_turns_out_too_large_lies_aside_until_nats_takes_it() {
     assert_eq!(hooks(&nats).await.iter().collect::<BTreeSet<_>>(), answered.iter().collect());
     ingest.until_metric("gluehook_spool_aside", |aside| aside == 1).await;
     ingest.program.line("is too large for NATS and stays there").await;
-    assert_eq!(ingest.post(&[b"y".as_slice(), &large].concat()).await.status, 413, "now it is known before");
+    assert_eq!(ingest.post(&[b"y".as_slice(), &large].concat()).await.status, 503, "now it is known before");
     nats.kill().await;
     nats.configure("max_payload: 1MB");
     nats.start_again().await;

@@ -137,13 +137,18 @@ pub(super) async fn uncertain_attempt_keeps_the_turn_for_a_while(store: &Store) 
     assert_eq!(older.claim(store, 165).await, Claim::Newer { event: id(2) });
 }
 
-pub(super) async fn event_that_is_given_up_holds_nobody_up(store: &Store) {
+pub(super) async fn event_that_is_given_up_holds_others_up_no_longer_than_its_lost_call_may_take(
+    store: &Store,
+) {
     let off = switch_off("1414_1");
     let (older, newer) = (Change::of(store, 1, 10, &off).await, Change::of(store, 2, 20, &off).await);
     assert_eq!(older.claim(store, 100).await, MINE);
     older.settle(store, again(true), 101).await;
+    // Another run of it is given up, which has nothing to do with this one's call.
+    store.attempted(&id(1), "replay", "w", Outcome::Dead, Some("given up"), at(101)).await.unwrap();
     store.attempted(&id(1), LIVE, "w", Outcome::Dead, Some("given up"), at(102)).await.unwrap();
-    assert_eq!(newer.claim(store, 103).await, MINE);
+    assert_eq!(newer.claim(store, 103).await, Claim::Busy { until: at(131) }, "its call may be on its way");
+    assert_eq!(newer.claim(store, 131).await, MINE);
 }
 
 pub(super) async fn turn_of_a_dead_worker_is_taken_over(store: &Store) {

@@ -55,6 +55,10 @@ pub(super) struct To {
 
 fn url(text: &str) -> Result<Url, String> {
     match text.parse::<Url>() {
+        // It is shown again and again.
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Err("leave user and password out of the URL".to_owned())
+        }
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(url),
         _ => Err("write a URL such as http://127.0.0.1:5000/webhook".to_owned()),
     }

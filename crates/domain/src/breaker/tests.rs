@@ -99,6 +99,45 @@ fn one_broken_tenant_among_the_probes_does_not_keep_it_open() {
 }
 
 #[test]
+fn a_handful_of_broken_tenants_is_no_outage_for_long() {
+    let mut breaker = opened();
+    let (mut now, mut asked) = (0, 0);
+    // Six broken tenants are always the first to ask, as events that come again are; a healthy one is the last.
+    'outage: loop {
+        now += 250;
+        for tenant in ["b1", "b2", "b3", "b4", "b5", "b6"] {
+            if breaker.permit(tenant, at(now)) == Permit::Yes {
+                breaker.saw(tenant, Sign::Failing, at(now));
+            }
+        }
+        if breaker.permit("healthy", at(now)) == Permit::Yes {
+            breaker.saw("healthy", Sign::Well, at(now));
+            break 'outage;
+        }
+        asked += 1;
+        assert!(asked < 400, "{breaker:?}");
+    }
+    assert!(!breaker.is_open());
+}
+
+#[test]
+fn when_only_broken_tenants_are_there_they_are_asked_again() {
+    let mut breaker = opened();
+    let mut now = 0;
+    let mut calls = 0;
+    while now < 600_000 {
+        now += 250;
+        for tenant in ["b1", "b2", "b3", "b4"] {
+            if breaker.permit(tenant, at(now)) == Permit::Yes {
+                calls += 1;
+                breaker.saw(tenant, Sign::Failing, at(now));
+            }
+        }
+    }
+    assert!(calls > 20, "{calls}");
+}
+
+#[test]
 fn a_probe_that_is_given_up_makes_room_for_another() {
     let mut breaker = opened();
     for tenant in ["a", "b", "c"] {

@@ -20,6 +20,7 @@ fn encoded() -> String {
     worker.step("slack", "done");
     worker.buried("permanent");
     worker.circuit("Slack", true);
+    worker.rule_paused("exact-unauthorized", true);
     worker.process_took(Duration::from_millis(40));
     worker.rulebook_good();
     let mut text = String::new();

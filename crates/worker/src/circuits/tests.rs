@@ -77,3 +77,23 @@ async fn who_is_cut_waits_no_longer() {
     circuits.cut.cancel();
     assert_eq!(circuits.enter(&hotglue(), "a").await.expect_err("cut"), HANDED_BACK);
 }
+
+#[tokio::test]
+async fn one_environment_of_two_that_is_down_does_not_stop_the_other() {
+    const TWO: &str = r#"
+[[hotglue.environment]]
+env_id = "dev"
+api_key = "env:A"
+[[hotglue.environment]]
+env_id = "prod"
+api_key = "env:B"
+"#;
+    let circuits = circuits(TWO, Clock::fixed(at_start()));
+    fail(&circuits, &hotglue(), 5).await;
+    assert_eq!(circuits.gate(), Gate::Open);
+    assert!(circuits.enter(&hotglue(), "new").await.is_err());
+    let other = Service::Hotglue { env_id: "prod".to_owned() };
+    assert!(circuits.enter(&other, "new").await.is_ok());
+    fail(&circuits, &other, 5).await;
+    assert!(matches!(circuits.gate(), Gate::Shut(_)), "hotglue as a whole");
+}
