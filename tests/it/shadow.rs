@@ -58,6 +58,8 @@ async fn a_rule_in_shadow_records_what_it_would_do_and_is_held_against_the_live_
     assert_eq!((code, told.trim()), (0, "no rule in shadow has matched: there is nothing to compare"));
     let (code, _, errors) = stage.gluehook(&["rules", "diff-shadow", "--against", "live"]).await;
     assert_eq!(code, 2, "{errors}");
+    let (code, _, errors) = stage.gluehook(&["rules", "diff-shadow", "nwe"]).await;
+    assert!(code == 2 && errors.contains("`nwe`") && errors.contains("live, new"), "{errors}");
 }
 
 #[tokio::test]
@@ -79,6 +81,17 @@ async fn a_worker_that_only_observes_does_nothing_and_records_what_it_would_have
     let (code, told, errors) = stage.gluehook(&["rules", "diff-shadow", "exact-unauthorized"]).await;
     assert_eq!(code, 1, "{errors}");
     assert!(told.contains("disable_schedule"), "{told}");
+}
+
+#[tokio::test]
+async fn a_worker_that_would_observe_beside_one_that_acts_is_refused() {
+    let stage = Stage::start().await;
+    let mut flags = stage.worker_flags();
+    flags.retain(|flag| !flag.starts_with("--database-url"));
+    flags.push(format!("--database-url=sqlite://{}", stage.path("other.db").display()));
+    flags.push("--observe".to_owned());
+    let (code, _, errors) = tests::program::run("gluehook-worker", &flags, &tests::stage::secrets()).await;
+    assert!(code == 1 && errors.contains("another worker takes events"), "{errors}");
 }
 
 #[tokio::test]

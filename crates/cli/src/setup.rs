@@ -22,6 +22,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let jetstream = files::load_config_if_there(&common.config)?.config.jetstream;
+    if !common.config.exists() {
+        output::note(
+            "there is no gluehook.toml here: the streams are held against the defaults; name yours with --config",
+        );
+    }
     let bus = Bus::connect(&common.bus, "gluehook-setup").await?;
     let (changes, differences) = if args.check {
         match bus::check(&bus, &jetstream).await {

@@ -1,6 +1,6 @@
 //! What rules in shadow would have done, held against what was done about the same event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -50,6 +50,13 @@ pub struct Example {
     /// In words.
     pub would_add: Vec<String>,
     pub would_leave_out: Vec<String>,
+}
+
+/// Which of the rules that are asked about no decision knows: a typing error, most likely.
+#[must_use]
+pub fn unknown<'q>(question: &'q Question, known: &BTreeSet<String>) -> Option<&'q str> {
+    let mut asked = question.rule.iter().chain(&question.against).map(String::as_str);
+    asked.find(|rule| !known.is_empty() && !known.contains(*rule))
 }
 
 /// Adds what was decided about one event.

@@ -86,6 +86,9 @@ pub async fn run(args: Args) -> Result<()> {
     }
     bus::check(&bus, &config.jetstream).await?;
     permitted(&bus).await?;
+    if args.observe {
+        alone(&bus).await?;
+    }
     readiness.set("nats", Ok(()));
 
     tracing::info!(
@@ -95,9 +98,10 @@ pub async fn run(args: Args) -> Result<()> {
         "taking events; admin on http://{admin_at}"
     );
     if args.observe {
-        readiness.warn(
-            "this worker only observes: it decides and records what would have been done, and does nothing",
-        );
+        const OBSERVES: &str =
+            "this worker only observes: it decides and records what would have been done, and does nothing";
+        tracing::warn!("{OBSERVES}");
+        readiness.warn(OBSERVES);
     }
     if config.slack.is_none() {
         readiness.warn("gluehook.toml has no [slack]: rules that post to Slack will fail");
@@ -219,6 +223,20 @@ async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks:
     if tokio::time::timeout(LAST_WORDS, drained).await.is_err() {
         tracing::warn!("some events did not end in time; the queue will deliver them again");
     }
+}
+
+/// Workers share the queue: one that only observes would take events away from one that acts, and nobody would act on them.
+async fn alone(bus: &Bus) -> Result<()> {
+    // One that has just been stopped may be asking still, as far as NATS knows.
+    for _ in 0..20 {
+        if !bus.pending(StreamName::Hooks).await?.pulled {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    bail!(
+        "another worker takes events from this queue, and --observe would take them away from it: stop that one, or give the service that is observed a queue of its own"
+    )
 }
 
 /// A step makes three calls at most, after its turns under the configured rate have come; the rest is for a slow machine.

@@ -78,6 +78,14 @@ pub(super) async fn explain(
     }))
 }
 
+/// A worker that only observes notes a rule that matches as one in shadow.
+fn same(then: Option<&Verdict>, now: Option<&Verdict>) -> bool {
+    match (then, now) {
+        (Some(Verdict::Shadow { actions }), Some(Verdict::Matched { steps })) => actions.len() == *steps,
+        (then, now) => then == now,
+    }
+}
+
 /// The settings of flows are not recorded: those of today were read in their place. Says so where the very rules that
 /// decided come to something else with them.
 fn settings(record: &EventRecord, decision: Option<&Decision>, explanation: &Explanation) -> Vec<String> {
@@ -88,7 +96,7 @@ fn settings(record: &EventRecord, decision: Option<&Decision>, explanation: &Exp
         .filter(|rule| match decision {
             Some(decision) => {
                 let then = decision.verdicts.iter().find(|given| given.rule == rule.name);
-                then.map(|given| &given.verdict) != rule.verdict.as_ref()
+                !same(then.map(|given| &given.verdict), rule.verdict.as_ref())
             }
             // Nothing but its outcome is recorded of an event that no rule took at once.
             None => {

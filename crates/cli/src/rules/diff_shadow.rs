@@ -2,12 +2,12 @@
 //!
 //! Exit codes are those of `diff`: 0 nothing differs, 1 something does, 2 it could not be compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use domain::journal::Span;
-use domain::shadow::{Comparison, Question, compare};
+use domain::shadow::{Comparison, Question, compare, unknown};
 use serde_json::json;
 use service::Clock;
 use store::Access;
@@ -62,7 +62,7 @@ async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
     };
     let question = Question { rule: args.rule.clone(), against: args.against.clone() };
     let store = open_log(common, Access::Reader).await?;
-    let mut found = BTreeMap::new();
+    let (mut found, mut known) = (BTreeMap::new(), BTreeSet::new());
     if let Some(rows) = store.recorded_rows(&span).await? {
         let mut after = rows.first.saturating_sub(1);
         loop {
@@ -71,10 +71,19 @@ async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
             after = last.row;
             for decision in page.iter().filter_map(|event| event.decision.as_ref()) {
                 compare(&mut found, &question, decision);
+                for verdict in &decision.verdicts {
+                    if !known.contains(&verdict.rule) {
+                        known.insert(verdict.rule.clone());
+                    }
+                }
             }
         }
     }
     store.close().await;
+    if let Some(rule) = unknown(&question, &known) {
+        let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        bail!("no decision that is recorded knows a rule `{rule}`; it may be {known}");
+    }
     let differs = found.values().any(Comparison::differs);
     if common.json {
         output::print_json(&json!({ "differs": differs, "rules": found }))?;
