@@ -57,8 +57,10 @@ fn cause(error: &reqwest::Error) -> String {
     innermost.map_or_else(|| "the request is not valid".to_owned(), |error| excerpt(&error.to_string()))
 }
 
-/// An answer came that isn't a success. `uncertain`: trouble at the other side (5xx) may have come after the effect.
-pub(crate) fn refused(answer: &Answer, who: &str, request: &str, uncertain: bool) -> EffectError {
+/// An answer came that isn't a success. `write`: the call changes something. Trouble at the other side that it tells of
+/// itself is over: whatever it did, trying again is harmless (what hotglue would do twice is looked up first). A gateway that
+/// gave up waiting (504) knows nothing, and the effect may still come.
+pub(crate) fn refused(answer: &Answer, who: &str, request: &str, write: bool) -> EffectError {
     let status = answer.status;
     let says = says(answer);
     let transient = |why, after, uncertain, sign| EffectError::Transient { why, after, uncertain, sign };
@@ -84,7 +86,7 @@ pub(crate) fn refused(answer: &Answer, who: &str, request: &str, uncertain: bool
         500.. => transient(
             format!("{who} is in trouble, {status} to {request}{says}"),
             answer.retry_after,
-            uncertain,
+            write && status == 504,
             Sign::Failing,
         ),
         _ => EffectError::permanent(format!("{who} refuses {request} with {status}{says}")),
@@ -197,8 +199,11 @@ mod tests {
         for status in [408, 423, 425, 429, 301, 302, 307] {
             assert_eq!(class(status, true), "again", "{status}");
         }
+        for status in [500, 501, 502, 503, 599] {
+            assert_eq!(class(status, true), "again", "{status}");
+        }
+        assert_eq!(class(504, true), "uncertain", "the effect may still come");
         for status in [500, 501, 502, 503, 504, 599] {
-            assert_eq!(class(status, true), "uncertain", "{status}");
             assert_eq!(class(status, false), "again", "{status}");
         }
         for status in [400, 402, 404, 405, 409, 410, 413, 415, 422, 451] {

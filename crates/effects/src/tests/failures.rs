@@ -13,9 +13,9 @@ async fn what_may_help_later_is_transient_and_says_whether_it_took_place() {
     for (fault, uncertain) in [
         (Fault::too_many_requests(None), false),
         (Fault::locked(), false),
-        (Fault::text_500(), true),
-        (Fault::html_502(), true),
-        (Fault::Status(503, String::new()), true),
+        (Fault::text_500(), false),
+        (Fault::html_502(), false),
+        (Fault::Status(503, String::new()), false),
         (Fault::gateway_504(), true),
         (Fault::gateway_504_after(), true),
         (Fault::CutBefore, true),
