@@ -50,6 +50,13 @@ async fn with_rules(rules: &str) -> Stage {
     Stage::with(Setting { rules: Some(rules.to_owned()), ..Setting::default() }).await
 }
 
+/// As an editor does: a worker that looks meanwhile sees the old file or the new one, and no half of either.
+fn rewrite(path: &std::path::Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).expect("written");
+    std::fs::rename(&new, path).expect("renamed");
+}
+
 fn at(minute: u32, status: &str) -> String {
     webhook::job(|job| {
         job["status"] = json!(status);
@@ -144,8 +151,7 @@ text = "{{ payload.nowhere.near }}"
     let id = stage.post(&at(1, "SYNC_FAILED")).await;
     stage.settled(&id, Outcome::Dead).await;
     assert_eq!(stage.slack.messages().len(), 1);
-    std::fs::write(stage.path("rules.toml"), BOTH.replace("{{ payload.nowhere.near }}", "mended"))
-        .expect("written");
+    rewrite(&stage.path("rules.toml"), &BOTH.replace("{{ payload.nowhere.near }}", "mended"));
     stage.worker().line("is in force").await;
     let (code, _, errors) = stage.gluehook(&["dead", "retry", &id, "--yes"]).await;
     assert_eq!(code, 0, "{errors}");
@@ -276,14 +282,14 @@ async fn a_changed_rulebook_is_taken_and_a_bad_one_keeps_the_old() {
     let mut stage = with_rules(SLACK_ONLY).await;
     let rules = stage.path("rules.toml");
 
-    std::fs::write(&rules, SLACK_ONLY.replace("event.tenant", "event.tennant")).expect("written");
+    rewrite(&rules, &SLACK_ONLY.replace("event.tenant", "event.tennant"));
     let said = stage.worker().line("the old rules stay in force").await;
     assert!(said.contains("event.tennant") && said.contains("event.tenant"), "{said}");
     let id = stage.post(&at(1, "SYNC_FAILED")).await;
     stage.settled(&id, Outcome::Done).await;
     assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
 
-    std::fs::write(&rules, SLACK_ONLY.replace(" failed\"", " is down\"")).expect("written");
+    rewrite(&rules, &SLACK_ONLY.replace(" failed\"", " is down\""));
     stage.worker().line("is in force").await;
     let id = stage.post(&at(2, "SYNC_FAILED")).await;
     let after = stage.settled(&id, Outcome::Done).await;
@@ -312,7 +318,7 @@ async fn an_event_that_a_broken_rule_buried_is_decided_anew_when_it_is_sent_back
     let id = stage.post(&at(1, "SYNC_FAILED")).await;
     stage.settled(&id, Outcome::Dead).await;
 
-    std::fs::write(stage.path("rules.toml"), SLACK_ONLY).expect("written");
+    rewrite(&stage.path("rules.toml"), SLACK_ONLY);
     stage.worker().line("is in force").await;
     let (code, _, errors) = stage.gluehook(&["dead", "retry", &id, "--yes"]).await;
     assert_eq!(code, 0, "{errors}");

@@ -71,7 +71,7 @@ async fn look(house: &House, load: Load) -> Seen {
             Change::TargetLinked { .. } | Change::ConfigSet => {}
         }
     }
-    let letters = house.letters().await.unwrap_or_default();
+    let letters = house.letters_in_the_end().await;
     seen.letters =
         letters.iter().filter_map(|letter| Some((letter.id()?.to_string(), letter.run.clone()))).collect();
     let log = house.log().await.expect("the event log can be read");
@@ -104,6 +104,19 @@ impl House {
                 return;
             }
             sleep(LOOK_EVERY * 5).await;
+        }
+    }
+
+    /// The dead letters, as soon as they can be read: a cluster that has just lost a node may not answer at once, and a list
+    /// that was not read is no empty one.
+    async fn letters_in_the_end(&self) -> Vec<bus::dead::DeadLetter> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(letters) = self.letters().await {
+                return letters;
+            }
+            assert!(Instant::now() < deadline, "the dead letters can't be read");
+            sleep(LOOK_EVERY).await;
         }
     }
 
