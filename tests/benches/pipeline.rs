@@ -5,7 +5,9 @@
 //! 2. The worker's drain of events on which no rule acts, and of events that act.
 //! 3. Reading and deciding, per event.
 //! 4. Memory at rest.
-//! 5. The journal against a broker that syncs every message. `durability` alone: `cargo xtask bench -- durability`.
+//! 5. The journal against a broker that syncs every message.
+//!
+//! `door`, `drain` or `durability` alone: `cargo xtask bench -- door`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -47,6 +49,8 @@ fn main() {
     let mut args = std::env::args().skip(1);
     match (args.next().as_deref(), args.next()) {
         (Some("reference"), Some(url)) => runtime.block_on(reference(url)),
+        (Some("door"), _) => runtime.block_on(door()),
+        (Some("drain"), _) => runtime.block_on(drain()),
         (Some("durability"), _) => runtime.block_on(durability::compare()),
         _ => runtime.block_on(all()),
     }

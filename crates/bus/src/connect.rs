@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use crate::args::{Args, NatsUrl};
-use crate::denied::{Denials, Denied};
+use crate::denied::{Denials, Denied, Listening};
 use crate::publisher::{PUBLISH_TIMEOUT, Publisher};
 
 /// A dead link is found after about three of these.
@@ -267,6 +267,16 @@ impl Bus {
             answer = answer => Ok(answer),
             denied = listening.denied(subject, &self.inbox) => Err(denied),
         }
+    }
+
+    /// Hears from now on what the server denies us; [`Listening::denied`] wants [`Bus::inbox`].
+    pub(crate) fn listen_for_denials(&self) -> Listening {
+        self.known.denials.listen()
+    }
+
+    /// The prefix of the subjects that answers come to.
+    pub(crate) fn inbox(&self) -> &str {
+        &self.inbox
     }
 
     pub(crate) fn is_connected(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Publishing: nothing counts as stored before NATS has said so.
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -19,6 +20,9 @@ use crate::wire;
 /// Longest wait for an acknowledgement. An event whose publishing ran out of time is often stored all the same:
 /// publish it again with the same id.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an acknowledgement is waited for without looking whether it can still come. Short beside any time limit.
+const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// Publishes events and refused requests. Cheap to clone; any number of publishes may be under way at once.
 #[derive(Debug, Clone)]
@@ -119,27 +123,36 @@ impl Bus {
         if let Some(id) = message_id {
             message = message.message_id(id);
         }
+        let denials = self.listen_for_denials();
         let to = subject.clone();
-        let acknowledged =
-            self.unless_denied(&to, async { self.jetstream.send_publish(subject, message).await?.await });
-        let lost = async {
-            while connected.changed().await.is_ok() {
-                if !*connected.borrow_and_update() {
-                    return;
+        let mut acknowledged = pin!(async { self.jetstream.send_publish(subject, message).await?.await });
+        // Nearly always the answer comes at once: only who waits longer is worth the watching.
+        let answer = match tokio::time::timeout(AT_ONCE, &mut acknowledged).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let lost = async {
+                    while connected.changed().await.is_ok() {
+                        if !*connected.borrow_and_update() {
+                            return;
+                        }
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    answer = &mut acknowledged => answer,
+                    denied = denials.denied(&to, self.inbox()) => return Err(unavailable(denied.to_string())),
+                    () = lost => return Err(unavailable(
+                        "the connection to NATS was lost before the event was acknowledged".to_owned()
+                    )),
+                    () = tokio::time::sleep(PUBLISH_TIMEOUT - AT_ONCE) => {
+                        return Err(unavailable(self.unanswered(NO_ANSWER)));
+                    }
                 }
             }
         };
-        tokio::select! {
-            biased;
-            answer = tokio::time::timeout(PUBLISH_TIMEOUT, acknowledged) => match answer {
-                Ok(Ok(Ok(ack))) => Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate }),
-                Ok(Ok(Err(error))) => Err(self.publish_failed(stream, &error)),
-                Ok(Err(denied)) => Err(unavailable(denied.to_string())),
-                Err(_) => Err(unavailable(self.unanswered(NO_ANSWER))),
-            },
-            () = lost => Err(unavailable(
-                "the connection to NATS was lost before the event was acknowledged".to_owned()
-            )),
+        match answer {
+            Ok(ack) => Ok(Published { sequence: ack.sequence, duplicate: ack.duplicate }),
+            Err(error) => Err(self.publish_failed(stream, &error)),
         }
     }
 

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use ingest::Args;
 
+/// Many small requests on several threads: the system's own allocator spends several times as long on them, musl's most of all.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     match ingest::run(&args) {

@@ -1,5 +1,6 @@
 //! The way into the queue: an event is stored or it is not, whatever its sender does meanwhile.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use domain::envelope::Envelope;
 use domain::names::EventId;
 use domain::signature;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::Clock;
@@ -26,8 +28,10 @@ use crate::refusal::Refusal;
 use crate::room::Share;
 use crate::spool::{Appended, NotSpooled, Settled, Spool};
 
+mod carried;
 mod durability;
 
+use carried::Carried;
 pub(crate) use durability::Durability;
 
 /// How long an acknowledgement is waited for before the event goes to the spool. Without a spool it is waited for as
@@ -139,12 +143,13 @@ impl Queue {
                 if spool.is_none() && !self.is_fit() {
                     return Err(Refusal::Unavailable("not_ready"));
                 }
-                let publish = self.0.tasks.spawn(async move {
+                let publish = AssertUnwindSafe(async move {
                     let result = inner.publish(envelope).await;
                     drop(share);
                     result
                 });
-                // It panicked: the panic was logged, and nobody knows whether the event is stored.
+                // If it panics, the panic is logged, and nobody knows whether the event is stored.
+                let publish = Carried::new(&self.0.tasks, publish.catch_unwind());
                 publish.await.unwrap_or(Err(Refusal::Unavailable("panic")))
             }
             Durability::Journal { spool } => {

@@ -6,6 +6,10 @@ use clap::Parser;
 use worker::args::Args;
 use worker::run::{Misconfigured, run};
 
+/// Many small requests on several threads: the system's own allocator spends several times as long on them, musl's most of all.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
