@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::journal::{Outcome, StepState};
-use sandbox::{Fault, webhook};
+use sandbox::{Fault, ScheduleState, webhook};
 use serde_json::json;
 use tests::stage::{ENV, FLOW, Setting, Stage};
 
@@ -26,6 +26,18 @@ when = ["event.completed"]
 action = "enable_schedule"
 "#;
 
+const OFF: &str = r#"
+[[rule]]
+name = "off"
+on = ["job"]
+when = ["event.error == 'refused'"]
+[[rule.do]]
+action = "disable_schedule"
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} is off"
+"#;
+
 async fn with_rules(rules: &str, worker: &[&str]) -> Stage {
     let worker = worker.iter().map(ToString::to_string).collect();
     Stage::with(Setting { rules: Some(rules.to_owned()), worker, ..Setting::default() }).await
@@ -36,6 +48,14 @@ fn failed(tenant: usize, job: usize) -> String {
         body["status"] = json!("SYNC_FAILED");
         body["tenant"] = json!(format!("t{tenant}"));
         body["job_id"] = json!(format!("j{job}"));
+    })
+}
+
+fn failed_as(tenant: &str, error: &str) -> String {
+    webhook::job(|body| {
+        body["status"] = json!("SYNC_FAILED");
+        body["tenant"] = json!(tenant);
+        body["error"] = json!(error);
     })
 }
 
@@ -70,26 +90,39 @@ async fn an_outage_uses_up_no_attempts_and_the_backlog_goes_out_when_it_is_over(
 }
 
 #[tokio::test]
-async fn nothing_is_taken_from_the_queue_while_the_outside_is_down() {
-    let mut stage = with_rules(TELL, &[]).await;
+async fn what_does_not_need_what_is_down_goes_on() {
+    let rules = format!("{TELL}{SCHEDULE}{OFF}");
+    let mut stage = with_rules(&rules, &[]).await;
     stage.slack.every(1, Fault::html_502());
+    let mut untold = Vec::new();
     for number in 0..10 {
-        stage.post(&failed(number, number)).await;
+        untold.push(stage.post(&failed(number, number)).await);
     }
     stage.worker().line("Slack is down").await;
-    for number in 10..60 {
-        stage.post(&failed(number, number)).await;
-    }
-    // Whatever is called from here on hangs: the probes.
-    stage.slack.clear_faults();
-    stage.slack.every(1, Fault::Delay(Duration::from_secs(600)));
-    let hanging = stage.slack.messages().len() + 3;
+
+    let on = stage.hotglue.tenant(ENV, FLOW, "on");
+    let id = stage.post(&completed("on")).await;
+    stage.settled(&id, Outcome::Done).await;
+    assert!(on.schedule(None).is_some_and(|schedule| schedule.is_on()), "hotglue is asked");
+    let id = stage.post(&webhook::job(|job| job["status"] = json!("SYNC_STARTED"))).await;
+    stage.settled(&id, Outcome::NoRule).await;
+    // Also the steps of an event that can't be told yet, before the telling.
+    let off = stage.hotglue.tenant(ENV, FLOW, "off").with_schedule(
+        None,
+        "cron(0 */4 * * *)",
+        ScheduleState::Enabled,
+    );
+    untold.push(stage.post(&failed_as("off", "refused")).await);
     let long = Duration::from_secs(60);
-    assert!(stage.slack.until(long, |slack| slack.messages().len() >= hanging).await, "it is probed");
-    let log = store::Store::open(&stage.database_url(), store::Access::Reader).await.unwrap();
-    let seen = log.events(&domain::journal::Filter::default(), 100).await.unwrap().len();
-    assert!(seen < 30, "{seen} of 60 were taken");
-    stage.worker().kill().await;
+    assert!(
+        stage.hotglue.until(long, |_| off.schedule(None).is_some_and(|schedule| !schedule.is_on())).await
+    );
+
+    stage.slack.clear_faults();
+    for id in &untold {
+        stage.settled(id, Outcome::Done).await;
+    }
+    assert_eq!(stage.slack.messages().len(), untold.len() + 1, "each once, of the last one two");
 }
 
 #[tokio::test]

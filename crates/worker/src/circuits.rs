@@ -1,7 +1,10 @@
 //! Whether the outside is called at all right now: a breaker per service, and the configured rate.
 //!
 //! When hotglue or Slack is down as a whole, trying on burns the attempts of every event and helps nobody: the events
-//! wait in the queue, where nothing is lost, and a few are let through now and then to find out.
+//! wait in the queue, where nothing is lost, and a few are let through now and then to find out. What needs something
+//! else goes on: those that can't are handed back, and only when many are is nothing taken any more.
+
+mod parked;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,14 +22,19 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::process::HANDED_BACK;
+use parked::Parked;
 
 /// A wait no longer than this is spent in place, and its slot held: handing the event back would be no quicker, and while the
 /// slots are held, nothing is taken from the queue that would have to wait too.
 pub(crate) const LONGEST_IN_PLACE: Duration = Duration::from_secs(5);
 
+/// Who needs what is down comes again no sooner: while probes are under way, that is soon enough and no burden.
+const LEAST_PARKED: Duration = Duration::from_secs(3);
+
 #[derive(Debug)]
 pub(crate) struct Circuits {
     breakers: Mutex<BTreeMap<Service, Breaker>>,
+    parked: Parked,
     hotglue: Option<DefaultDirectRateLimiter>,
     slack: Option<DefaultDirectRateLimiter>,
     /// Of hotglue: one of several that is down is not hotglue as a whole.
@@ -62,6 +70,7 @@ impl Circuits {
         };
         Self {
             breakers: Mutex::default(),
+            parked: Parked::default(),
             hotglue: limit(config.hotglue.max_per_second),
             slack: limit(config.slack.as_ref().and_then(|slack| slack.max_per_second)),
             environments: config.hotglue.environment.len(),
@@ -82,7 +91,10 @@ impl Circuits {
     async fn wait(&self, service: &Service, tenant: &str) -> Result<Pass<'_>, Duration> {
         let mut patience = LONGEST_IN_PLACE;
         while let Err(wait) = self.permit(service, tenant) {
-            if self.is_down(service) || wait > patience {
+            if self.is_down(service) {
+                return Err(wait.max(LEAST_PARKED));
+            }
+            if wait > patience {
                 return Err(wait);
             }
             patience -= wait;
@@ -103,9 +115,22 @@ impl Circuits {
         Ok(Pass { circuits: self, service: service.clone(), tenant: tenant.to_owned(), told: false })
     }
 
+    /// An event goes back to the queue for so long at least, because something that it needs is not called now. Answers for
+    /// how long.
+    pub(crate) fn parks(&self, wait: Duration) -> Duration {
+        let (wait, many) = self.parked.add(self.clock.now(), wait);
+        if many {
+            self.opened.notify_waiters();
+        }
+        wait
+    }
+
     /// How much may be taken from the queue.
     pub(crate) fn gate(&self) -> Gate {
         let now = self.clock.now();
+        if !self.parked.many(now) {
+            return Gate::Open;
+        }
         let mut gate = Gate::Open;
         let mut breakers = self.lock();
         let is_hotglue = |service: &Service| matches!(service, Service::Hotglue { .. });
@@ -175,11 +200,11 @@ impl Circuits {
             self.metrics.circuit(&service.to_string(), after);
             let topic = format!("circuit of {service}");
             if after {
-                tracing::warn!(%service, why, "{service} is down: events wait in the queue, a few find out when it is back");
-                let sentence = format!("{service} is down, so events wait in the queue: {why}");
+                tracing::warn!(%service, why, "{service} is down: what needs it waits in the queue, a few find out when it is back");
+                let sentence = format!("{service} is down, so what needs it waits in the queue: {why}");
                 self.readiness.warn_about(&topic, Some(&sentence));
             } else {
-                tracing::info!(%service, "{service} is back: taking events again");
+                tracing::info!(%service, "{service} is back");
                 self.readiness.warn_about(&topic, None);
             }
         }

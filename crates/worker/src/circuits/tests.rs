@@ -23,11 +23,20 @@ async fn fail(circuits: &Circuits, service: &Service, times: usize) {
     }
 }
 
+/// As many events as may wait for what is down.
+fn park(circuits: &Circuits) {
+    for _ in 0..parked::MOST {
+        let _ = circuits.parks(Duration::from_secs(3_600));
+    }
+}
+
 #[tokio::test]
-async fn an_outage_shuts_the_gate_and_says_so_and_leaves_other_services_alone() {
+async fn an_outage_shuts_the_gate_when_many_wait_and_says_so_and_leaves_other_services_alone() {
     let circuits = circuits("", Clock::fixed(at_start()));
     assert_eq!(circuits.gate(), Gate::Open);
     fail(&circuits, &hotglue(), 5).await;
+    assert_eq!(circuits.gate(), Gate::Open, "what needs something else goes on");
+    park(&circuits);
     assert!(matches!(circuits.gate(), Gate::Shut(_)));
     assert!(circuits.enter(&hotglue(), "new").await.is_err());
     assert!(circuits.enter(&Service::Slack, "new").await.is_ok());
@@ -44,6 +53,7 @@ async fn while_probing_little_is_taken_and_the_first_answer_opens_the_gate() {
     });
     let circuits = circuits("", clock);
     fail(&circuits, &hotglue(), 5).await;
+    park(&circuits);
     LATER.store(2, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(circuits.gate(), Gate::Ajar(domain::breaker::PROBES));
     let probe = circuits.enter(&hotglue(), "a").await.expect("a probe");
@@ -94,6 +104,8 @@ api_key = "env:B"
     assert!(circuits.enter(&hotglue(), "new").await.is_err());
     let other = Service::Hotglue { env_id: "prod".to_owned() };
     assert!(circuits.enter(&other, "new").await.is_ok());
+    park(&circuits);
+    assert_eq!(circuits.gate(), Gate::Open);
     fail(&circuits, &other, 5).await;
     assert!(matches!(circuits.gate(), Gate::Shut(_)), "hotglue as a whole");
 }
