@@ -148,6 +148,32 @@ async fn one_tenant_whose_calls_fail_is_no_outage() {
 }
 
 #[tokio::test]
+async fn two_tenants_whose_calls_fail_are_no_outage_either() {
+    let stage = with_rules(SCHEDULE, &[]).await;
+    let mut broken = Vec::new();
+    for tenant in ["broken1", "broken2"] {
+        stage.hotglue.every_on(1, "PUT", &format!("/{tenant}/"), Fault::text_500());
+        for number in 0..40 {
+            let body = webhook::job(|job| {
+                job["tenant"] = json!(tenant);
+                job["job_id"] = json!(format!("{tenant}-{number}"));
+            });
+            broken.push(stage.post(&body).await);
+        }
+    }
+    for number in 0..10 {
+        let id = stage.post(&completed(&format!("fine{number}"))).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    // Theirs is no outage: it is given up when it has been tried often enough.
+    for id in &broken {
+        stage.settled(id, Outcome::Dead).await;
+    }
+    let log = stage.worker.as_ref().unwrap().log();
+    assert!(log.matches("is down").count() <= 2, "{log}");
+}
+
+#[tokio::test]
 async fn a_tenant_with_a_hundred_events_that_hang_holds_up_nobody_else() {
     let stage = with_rules(SCHEDULE, &["--concurrency=4"]).await;
     stage.hotglue.every_on(1, "PUT", "/slow/", Fault::Delay(Duration::from_secs(25)));

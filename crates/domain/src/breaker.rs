@@ -32,6 +32,8 @@ const PROBING: Duration = Duration::from_millis(500);
 const HAD_ITS_TURN: Duration = Duration::from_secs(5);
 /// Tenants remembered as tried; more than that would be an outage indeed.
 const MOST_TRIED: usize = 1_000;
+/// Tenants that failed throughout, when it was none of the others: so few are broken themselves. Of more it was an outage.
+const MOST_BROKEN: usize = 8;
 /// Wait of a service that asks us to slow down and does not say for how long.
 const SLOW_DOWN: Duration = Duration::from_secs(1);
 
@@ -70,6 +72,10 @@ pub enum Flow {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Breaker {
     state: State,
+    /// Whose calls failed while it was open, and before.
+    suspects: BTreeSet<String>,
+    /// Who failed while others were answered. Their failures say nothing of the service until they are answered once.
+    broken: BTreeSet<String>,
     /// The service asked us to slow down until then.
     slow_until: Option<Timestamp>,
 }
@@ -132,6 +138,7 @@ impl Breaker {
         self.advance(now);
         match sign {
             Sign::Well => {
+                self.answered(tenant);
                 self.state = State::default();
                 false
             }
@@ -139,6 +146,7 @@ impl Breaker {
                 let wait = asked.unwrap_or(SLOW_DOWN).min(LONGEST_ASKED);
                 self.slow_until = self.slow_until.max(now.checked_add(wait).ok());
                 // It answers: it is not down.
+                self.answered(tenant);
                 self.state = State::default();
                 false
             }
@@ -174,7 +182,26 @@ impl Breaker {
         !matches!(self.state, State::Closed { .. })
     }
 
+    fn answered(&mut self, tenant: &str) {
+        self.broken.remove(tenant);
+        self.suspects.remove(tenant);
+        let suspects = std::mem::take(&mut self.suspects);
+        if self.is_open() && self.broken.len() + suspects.len() <= MOST_BROKEN {
+            self.broken.extend(suspects);
+        }
+    }
+
+    fn suspect(&mut self, tenant: &str) {
+        if self.suspects.len() <= MOST_TRIED {
+            self.suspects.insert(tenant.to_owned());
+        }
+    }
+
     fn failed(&mut self, tenant: &str, is_unreachable: bool, now: Timestamp) -> bool {
+        if !is_unreachable && !self.is_open() && self.broken.contains(tenant) {
+            return false;
+        }
+        self.suspect(tenant);
         match &mut self.state {
             State::Closed { failures, unreachable, tenants } => {
                 *failures += 1;
@@ -184,7 +211,8 @@ impl Breaker {
                 }
                 let of_all = *unreachable >= TRIP || tenants.len() >= TENANTS;
                 if *failures >= TRIP && of_all {
-                    self.open(FIRST_PAUSE, BTreeSet::new(), now);
+                    // Others than the broken ones are asked first.
+                    self.open(FIRST_PAUSE, self.broken.clone(), now);
                     return true;
                 }
                 false

@@ -115,10 +115,10 @@ impl Circuits {
         Ok(Pass { circuits: self, service: service.clone(), tenant: tenant.to_owned(), told: false })
     }
 
-    /// An event goes back to the queue for so long at least, because something that it needs is not called now. Answers for
+    /// An event of `tenant` goes back to the queue for so long at least, because something that it needs is not called now. Answers for
     /// how long.
-    pub(crate) fn parks(&self, wait: Duration) -> Duration {
-        let (wait, many) = self.parked.add(self.clock.now(), wait);
+    pub(crate) fn parks(&self, tenant: &str, wait: Duration) -> Duration {
+        let (wait, many) = self.parked.add(tenant, self.clock.now(), wait);
         if many {
             self.opened.notify_waiters();
         }

@@ -88,7 +88,7 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
         Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
         Err(Stop::NotNow(why, after)) => {
-            let after = deps.circuits.parks(after);
+            let after = deps.circuits.parks(&arrival.event.tenant, after);
             // Written down all the same, or it would look like an attempt that a worker died over.
             let noted = record(deps, &arrival.event, run, Outcome::Open, Some(&why)).await;
             noted.map(|_| End::Again { after, why })

@@ -121,6 +121,52 @@ fn a_handful_of_broken_tenants_is_no_outage_for_long() {
 }
 
 #[test]
+fn tenants_that_are_broken_do_not_open_it_again_and_again() {
+    let mut breaker = Breaker::default();
+    let (mut now, mut openings, mut refused) = (0, 0, 0);
+    for round in 0..400 {
+        now += 250;
+        let before = breaker.is_open();
+        for tenant in ["b1", "b2", "b1", "b2", "b1", "b2"] {
+            if breaker.permit(tenant, at(now)) == Permit::Yes {
+                breaker.saw(tenant, Sign::Failing, at(now));
+            }
+        }
+        openings += u32::from(!before && breaker.is_open());
+        if round % 4 == 0 {
+            match breaker.permit("healthy", at(now)) {
+                Permit::Yes => drop(breaker.saw("healthy", Sign::Well, at(now))),
+                Permit::No(_) => refused += 1,
+            }
+        }
+    }
+    assert_eq!((openings, refused), (1, 1), "{breaker:?}");
+    // They are like all others once they have been answered.
+    breaker.saw("b1", Sign::Well, at(now));
+    for number in 0..TRIP {
+        breaker.saw(["b1", "new"][usize::try_from(number % 2).unwrap()], Sign::Failing, at(now));
+    }
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn an_outage_of_all_that_pauses_for_a_moment_is_still_one() {
+    let mut breaker = Breaker::default();
+    let tenants: Vec<_> = (0..20).map(|number| format!("t{number}")).collect();
+    let mut now = 0;
+    for _ in 0..3 {
+        for tenant in &tenants {
+            breaker.saw(tenant, Sign::Failing, at(now));
+        }
+        assert!(breaker.is_open());
+        now += 60_000;
+        assert_eq!(breaker.permit("t0", at(now)), Permit::Yes);
+        breaker.saw("t0", Sign::Well, at(now));
+        assert!(!breaker.is_open());
+    }
+}
+
+#[test]
 fn when_only_broken_tenants_are_there_they_are_asked_again() {
     let mut breaker = opened();
     let mut now = 0;

@@ -25,8 +25,8 @@ async fn fail(circuits: &Circuits, service: &Service, times: usize) {
 
 /// As many events as may wait for what is down.
 fn park(circuits: &Circuits) {
-    for _ in 0..parked::MOST {
-        let _ = circuits.parks(Duration::from_secs(3_600));
+    for number in 0..parked::MOST {
+        let _ = circuits.parks(&number.to_string(), Duration::from_secs(3_600));
     }
 }
 
