@@ -113,6 +113,21 @@ impl Lanes {
         }
     }
 
+    /// The worker stops: what has not begun waits for nothing any more. Its jobs know that they are to hand back.
+    pub(crate) fn let_go(&self) {
+        let mut jobs = Vec::new();
+        for lane in self.0.lock().values_mut() {
+            jobs.extend(lane.live.drain(..));
+            jobs.extend(lane.replays.drain(..));
+        }
+        for (job, place) in jobs {
+            self.0.tasks.spawn(async move {
+                run(job).await;
+                drop(place);
+            });
+        }
+    }
+
     /// Returns once every job has ended.
     pub(crate) async fn idle(&self) {
         self.0.tasks.close();
@@ -140,10 +155,7 @@ impl Inner {
                 .get_mut(&key)
                 .and_then(|lane| lane.live.pop_front().or_else(|| lane.replays.pop_front()));
             let Some((job, place)) = job else { continue };
-            // The lane goes on; the delivery was dropped with the job, and so it comes back.
-            if AssertUnwindSafe(job).catch_unwind().await.is_err() {
-                tracing::error!("work on an event ended in a panic; the event will be delivered again");
-            }
+            run(job).await;
             drop((place, slot, replay_slot));
         }
     }
@@ -172,6 +184,13 @@ impl Inner {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Lane>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A panic ends the job alone: its delivery was dropped with it, and so it comes back.
+async fn run(job: Job) {
+    if AssertUnwindSafe(job).catch_unwind().await.is_err() {
+        tracing::error!("work on an event ended in a panic; the event will be delivered again");
     }
 }
 

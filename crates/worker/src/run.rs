@@ -210,7 +210,10 @@ async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks:
     tracing::info!("stopping: events in hand are finished, the rest stays in the queue");
     tasks.close();
     let mut drained = std::pin::pin!(async {
+        lanes.let_go();
         tasks.wait().await;
+        // Also what was taken last.
+        lanes.let_go();
         lanes.idle().await;
         let _ended = writer.await;
     });

@@ -108,3 +108,28 @@ async fn room_comes_back_when_a_job_ends() {
     lanes.some_room(Replay).await;
     assert!(lanes.has_room("new", Replay));
 }
+
+#[tokio::test]
+async fn at_the_end_nothing_waits_for_what_hangs() {
+    let lanes = Lanes::new(1);
+    let (begun, hangs) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (began, hang) = (begun.clone(), hangs.clone());
+    lanes.push("t".to_owned(), Live, async move {
+        began.notify_one();
+        hang.notified().await;
+    });
+    begun.notified().await;
+    let handed_back = Arc::new(Semaphore::new(0));
+    for key in ["t", "t", "other"] {
+        for class in [Live, Replay] {
+            let handed_back = handed_back.clone();
+            lanes.push(key.to_owned(), class, async move { handed_back.add_permits(1) });
+        }
+    }
+    lanes.let_go();
+    handed_back.acquire_many(6).await.unwrap().forget();
+    hangs.notify_one();
+    lanes.idle().await;
+    assert!(lanes.0.lock().is_empty());
+    assert_eq!(lanes.room(Live), LIVE_ROOM);
+}
