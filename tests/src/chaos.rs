@@ -59,7 +59,28 @@ pub async fn run(scenario: Scenario, home: &Path, length: Duration, seed: u64) -
             .violations
             .push(format!("wrong: {} requests were not answered 2xx, and none may be", tally.refused));
     }
+    let most = most_admitted(scenario, tally.steps);
+    if tally.admitted > most {
+        let admitted = tally.admitted;
+        tally.violations.push(format!("wrong: {admitted} steps say that they are uncertain, and {most} may"));
+    }
     Round { scenario, blows: done.blows, tally }
+}
+
+/// How many steps may say of themselves that their effect is uncertain: none where no call and no worker was interrupted. A
+/// house that called everything uncertain would keep all other promises.
+fn most_admitted(scenario: Scenario, steps: usize) -> usize {
+    match scenario {
+        Scenario::Calm
+        | Scenario::IngestKilled
+        | Scenario::BrokerKilled
+        | Scenario::BrokerAway
+        | Scenario::SlowedDown
+        | Scenario::SpoolBrokerAway
+        | Scenario::SpoolDiskFull
+        | Scenario::ManyWorkers => 0,
+        _ => steps / 3,
+    }
 }
 
 async fn look(house: &House, load: Load) -> Seen {
