@@ -86,6 +86,13 @@ pub struct Limit {
     pub per: Duration,
 }
 
+/// Storms: once so many Slack messages of one kind were posted on their own within the time, the rest is told in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Fold {
+    pub after: u32,
+    pub per: Duration,
+}
+
 /// What a step does; texts as they stand in the rulebook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
@@ -158,6 +165,7 @@ pub struct Rule {
     /// Rules that keep silent when this one matches.
     pub instead_of: Vec<String>,
     pub limit: Option<Limit>,
+    pub fold: Option<Fold>,
     pub steps: Vec<StepRule>,
 }
 
