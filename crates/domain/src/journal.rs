@@ -7,6 +7,8 @@ mod recorded;
 mod storms;
 mod turn;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,8 @@ pub use self::storms::{MayPost, Message, Post, Storm, StormEnd, StormState, Tell
 pub use self::turn::{LINGERS, Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;
-use crate::plan::{Decision, NewValue, Step};
+use crate::plan::{Decision, NewValue, Step, Verdict};
+use crate::rulebook::shadow_memory;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -343,5 +346,15 @@ impl Verdicts<'_> {
     #[must_use]
     pub fn new_values(&self) -> &[NewValue] {
         &self.decision.new_values
+    }
+
+    /// Names under which a value is remembered that this event has met again ([`crate::rulebook::Rule::memory`]).
+    pub fn met_again(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let unchanged = self.decision.verdicts.iter().filter(|given| given.verdict == Verdict::Unchanged);
+        unchanged.map(|given| {
+            let of_shadow = shadow_memory(&given.rule);
+            let read = self.decision.facts.last_values.contains_key(&of_shadow);
+            if read { Cow::Owned(of_shadow) } else { Cow::Borrowed(given.rule.as_str()) }
+        })
     }
 }
