@@ -28,6 +28,8 @@ const UPDATE: Duration = Duration::from_secs(3);
 /// First wait after a call that Slack did not take; doubles up to [`AGAIN_MOST`].
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MOST: Duration = Duration::from_secs(60);
+/// Room for what is not the call itself.
+const SLOW_MACHINE: Duration = Duration::from_secs(5);
 /// Wait where Slack asks for quiet and does not say for how long.
 const QUIET: Duration = Duration::from_secs(1);
 /// An incoming webhook has a channel of its own, and nobody knows which.
@@ -148,7 +150,8 @@ async fn tell_all(
     let mut any = false;
     while !stop.is_cancelled() {
         let now = deps.clock.now();
-        let Some(telling) = deps.store.take_storm(&deps.worker, now, after(now, deps.lease)).await? else {
+        let lease = after(now, call(deps) * 2 + SLOW_MACHINE);
+        let Some(telling) = deps.store.take_storm(&deps.worker, now, lease).await? else {
             return Ok(any);
         };
         any = true;
@@ -172,8 +175,9 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
     if let Answer::NotBefore(next) = deps.store.reserve(&line, pace(deps), now()).await? {
         return Ok(StormEnd::NotNow { next });
     }
-    // A process that was stopped, or a machine that slept, goes on as if no time had passed.
-    if now() >= after(taken, deps.lease) {
+    // A process that was stopped, or a machine that slept, goes on as if no time had passed; and a call must end before
+    // another worker may have the storm.
+    if now() >= after(taken, call(deps)) {
         return Ok(StormEnd::NotNow { next: now() });
     }
     let text = if storm.state == StormState::Over { summary(storm) } else { running(storm) };
@@ -186,7 +190,7 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
     let done = |receipt: Receipt, message, next| StormEnd::Told {
         message,
         request: format!(
-            "told with {} others of its kind: {}",
+            "told in one message with {} others of its kind: {}",
             storm.messages.saturating_sub(1),
             receipt.request
         ),
@@ -225,6 +229,11 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
             StormEnd::Failed { why: error.why().to_owned(), uncertain, next: after(now(), wait) }
         }
     })
+}
+
+/// How long one call may last.
+fn call(deps: &Deps) -> Duration {
+    deps.config.slack.as_ref().map(|slack| slack.timeout).unwrap_or_default() + SLOW_MACHINE
 }
 
 /// Storms leave half of a channel's pace to messages that are posted on their own.

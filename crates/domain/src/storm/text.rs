@@ -12,8 +12,8 @@ pub const MOST_TENANTS: usize = 10;
 #[must_use]
 pub fn running(storm: &Storm) -> String {
     let head = format!(
-        ":cyclone: *{} more* of rule `{}`{}, from {} since {}, the last {}; told here together.",
-        counted(storm.messages, "message"),
+        ":cyclone: *{}* of rule `{}`{}, from {} since {}, the last {}; told here together.",
+        many(storm),
         plain(&storm.rule),
         place(storm),
         counted(storm.tenants, "tenant"),
@@ -27,15 +27,19 @@ pub fn running(storm: &Storm) -> String {
 #[must_use]
 pub fn summary(storm: &Storm) -> String {
     let head = format!(
-        ":checkered_flag: Over since {}: *{} more* of rule `{}`{}, from {} since {}.",
+        ":checkered_flag: Over since {}: *{}* of rule `{}`{}, from {} since {}.",
         at(storm.last_at),
-        counted(storm.messages, "message"),
+        many(storm),
         plain(&storm.rule),
         place(storm),
         counted(storm.tenants, "tenant"),
         at(storm.since),
     );
     [head, before(storm), shape(storm), newest(storm), example(storm)].concat()
+}
+
+fn many(storm: &Storm) -> String {
+    counted(storm.messages, if storm.alone == 0 { "message" } else { "more message" })
 }
 
 fn place(storm: &Storm) -> String {

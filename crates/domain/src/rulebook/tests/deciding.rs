@@ -327,3 +327,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_fold_is_read_as_strictly_as_a_limit() {
+    let text = |fold: &str| {
+        format!("{}fold = {fold}\n[[rule.do]]\naction='slack'\ntext='x'\n", "[[rule]]\nname='r'\n")
+    };
+    let read = book(&text("{ after = 0, per = \"90s\" }")).rules()[0].fold;
+    assert_eq!(read, Some(Fold { after: 0, per: Duration::from_secs(90) }));
+    for (fold, said) in [
+        ("3", "`fold` is a table, such as { after = 3, per = \"10m\" }"),
+        ("{ after = 3 }", "fold: `per` is missing"),
+        ("{ per = \"10m\" }", "fold: `after` is a whole number of at least 0"),
+        ("{ after = -1, per = \"10m\" }", "fold: `after` is a whole number of at least 0"),
+        ("{ after = 3, per = \"10ms\" }", "`per` is too short: write \"1s\" or more"),
+        ("{ after = 3, per = \"soon\" }", "is not a length of time"),
+        ("{ after = 3, per = \"10m\", within = 1 }", "within"),
+    ] {
+        let complaint = refused(&text(fold));
+        assert!(complaint.contains(said) && complaint.contains("3:"), "{fold}: {complaint}");
+    }
+}
