@@ -43,6 +43,7 @@ pub(crate) async fn may_post(
     let answer = ask(connection, post.line, post.pace, who, now).await?;
     let (not_before, answer) = match answer {
         Answer::Now => (None, MayPost::Yes),
+        Answer::At(at) => (None, MayPost::At(at)),
         Answer::NotBefore(at) => (Some(micros(at)), MayPost::NotBefore(at)),
     };
     let key = text(post.step.as_str());

@@ -154,7 +154,7 @@ impl Store {
         either!(self, store => store.may_post(post, now))
     }
 
-    /// Takes a turn in a channel's line for a message that waits for nobody there, only for the pace.
+    /// Takes the next turn in a channel's line, whoever waits there.
     pub async fn reserve(&self, line: &str, pace: Pace, now: Timestamp) -> Result<Answer, StoreError> {
         either!(self, store => store.reserve(line, pace, now))
     }

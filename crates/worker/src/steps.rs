@@ -180,6 +180,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
     let action = corrected(&step.action, superseded);
     match storms::may_post(deps, about.of, step).await? {
         MayPost::Yes => {}
+        MayPost::At(at) => storms::wait_until(deps, at).await,
         MayPost::Folded => return Ok(Went::Folded),
         MayPost::NotBefore(at) => {
             let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();

@@ -10,7 +10,7 @@ use domain::event::Event;
 use domain::journal::{MayPost, Post, Storm, StormEnd, StormState, Telling};
 use domain::plan::Step;
 use domain::retry::LONGEST_ASKED;
-use domain::storm::pace::{Answer, Pace};
+use domain::storm::pace::{Answer, LONGEST_IN_PLACE, Pace};
 use domain::storm::{Kind, MayFold, running, summary};
 use effects::{EffectError, Receipt, Service, Told};
 use jiff::{SignedDuration, Timestamp};
@@ -136,7 +136,14 @@ fn show(deps: &Deps, storms: &[Storm]) {
     let sentence = failing.first().map(|storm| {
         let waiting: u64 = failing.iter().map(|storm| u64::from(storm.waiting)).sum();
         let why = storm.why.as_deref().unwrap_or("Slack did not take it");
-        format!("{waiting} Slack messages are waiting to be told (gluehook storms): {why}")
+        if waiting > 0 {
+            format!("{waiting} Slack messages are waiting to be told (gluehook storms): {why}")
+        } else {
+            format!(
+                "the last word about {} storms is waiting to be told (gluehook storms): {why}",
+                failing.len()
+            )
+        }
     });
     deps.readiness.warn_about("storms", sentence.as_deref());
 }
@@ -150,7 +157,7 @@ async fn tell_all(
     let mut any = false;
     while !stop.is_cancelled() {
         let now = deps.clock.now();
-        let lease = after(now, call(deps) * 2 + SLOW_MACHINE);
+        let lease = after(now, LONGEST_IN_PLACE + call(deps) * 2);
         let Some(telling) = deps.store.take_storm(&deps.worker, now, lease).await? else {
             return Ok(any);
         };
@@ -172,12 +179,14 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
         Err(wait) => return Ok(StormEnd::NotNow { next: after(now(), wait) }),
     };
     let line = line(deps, storm.channel.as_deref());
-    if let Answer::NotBefore(next) = deps.store.reserve(&line, pace(deps), now()).await? {
-        return Ok(StormEnd::NotNow { next });
+    match deps.store.reserve(&line, pace(deps), now()).await? {
+        Answer::Now => {}
+        Answer::At(at) => wait_until(deps, at).await,
+        Answer::NotBefore(next) => return Ok(StormEnd::NotNow { next }),
     }
     // A process that was stopped, or a machine that slept, goes on as if no time had passed; and a call must end before
     // another worker may have the storm.
-    if now() >= after(taken, call(deps)) {
+    if now() >= after(taken, LONGEST_IN_PLACE + call(deps)) {
         return Ok(StormEnd::NotNow { next: now() });
     }
     let text = if storm.state == StormState::Over { summary(storm) } else { running(storm) };
@@ -229,6 +238,13 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
             StormEnd::Failed { why: error.why().to_owned(), uncertain, next: after(now(), wait) }
         }
     })
+}
+
+/// Waits for a turn that is taken.
+pub(crate) async fn wait_until(deps: &Deps, at: Timestamp) {
+    let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();
+    // Cut, the call that follows is not made.
+    deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await;
 }
 
 /// How long one call may last.

@@ -16,7 +16,7 @@ pub struct Post<'a> {
     /// Whose line it waits in.
     pub line: &'a str,
     pub pace: Pace,
-    /// Behind those that asked before; else it waits only for the pace.
+    /// Behind those that asked before; else it has the next turn.
     pub queues: bool,
     /// None: it is posted on its own, whatever comes.
     pub fold: Option<&'a MayFold>,
@@ -29,6 +29,8 @@ pub enum MayPost {
     Yes,
     /// It is told with others of its kind ([`super::StepState::Folded`]).
     Folded,
+    /// As [`Self::Yes`], at that instant: to be waited for in place.
+    At(Timestamp),
     /// Others are before it, or Slack has asked for quiet.
     NotBefore(Timestamp),
 }

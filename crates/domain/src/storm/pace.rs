@@ -15,6 +15,11 @@ pub const BURST: u32 = 5;
 /// A line that was not used for so many bursts has nobody waiting in it who would come back.
 const DESERTED: i64 = 2;
 
+/// Longest wait in place, in microseconds.
+const NEAR: i64 = 10_000_000;
+/// The same, as a length of time.
+pub const LONGEST_IN_PLACE: Duration = Duration::from_secs(10);
+
 /// How fast messages may follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -34,6 +39,9 @@ pub struct Line {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Now,
+    /// At that instant, which is near: its turn is taken, and it waits for it in place.
+    At(Timestamp),
+    /// Nothing was taken.
     NotBefore(Timestamp),
 }
 
@@ -42,7 +50,7 @@ pub enum Answer {
 pub enum Who {
     /// It waits behind those that asked before; when it was told to come back, if it was.
     Queues { told: Option<Timestamp> },
-    /// It waits for nobody, only for the pace: it tells what many others would tell one by one.
+    /// It has the next turn, whoever waits: it tells what many others would tell one by one, or what a person must know.
     First,
 }
 
@@ -53,7 +61,7 @@ impl Pace {
         Self { interval }
     }
 
-    /// May a message go now? With a yes it counts as gone. Nothing goes before `blocked`.
+    /// May a message go now? With [`Answer::Now`] and [`Answer::At`] it counts as gone. Nothing goes before `blocked`.
     #[must_use]
     pub fn ask(self, line: Line, blocked: i64, who: Who, now: Timestamp) -> (Line, Answer) {
         let (interval, now) = (self.micros(), now.as_microsecond());
@@ -64,14 +72,20 @@ impl Pace {
         let queue_until = if deserted { line.queue_until.min(now) } else { line.queue_until };
         let told = match who {
             Who::Queues { told } => told.map(Timestamp::as_microsecond),
-            Who::First => Some(now),
+            Who::First => {
+                let taken = Line { free_at: free_at.saturating_add(interval), queue_until };
+                return if earliest <= now {
+                    (taken, Answer::Now)
+                } else if blocked > now || earliest.saturating_sub(now) > NEAR {
+                    (line, not_before(earliest, now))
+                } else {
+                    (taken, Answer::At(instant(earliest)))
+                };
+            }
         };
         let its_turn = told.is_some_and(|told| told <= now) || queue_until <= now;
         if earliest <= now && its_turn {
             return (Line { free_at: free_at.saturating_add(interval), queue_until }, Answer::Now);
-        }
-        if let Who::First = who {
-            return (Line { queue_until, ..line }, not_before(earliest, now));
         }
         if let Some(told) = told
             && told > now
@@ -99,7 +113,10 @@ impl Pace {
 }
 
 fn not_before(at: i64, now: i64) -> Answer {
-    // A wait that no calendar holds is as good as one that ends.
-    let at = Timestamp::from_microsecond(at.max(now)).unwrap_or(Timestamp::MAX);
-    Answer::NotBefore(at)
+    Answer::NotBefore(instant(at.max(now)))
+}
+
+/// A wait that no calendar holds is as good as one that ends.
+fn instant(micros: i64) -> Timestamp {
+    Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
 }

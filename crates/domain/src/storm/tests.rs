@@ -143,6 +143,7 @@ proptest! {
             asked += 1;
             match answer {
                 Answer::Now => gone.push(now),
+                Answer::At(_) => unreachable!("it queues"),
                 Answer::NotBefore(at) => {
                     let at = at.as_microsecond();
                     prop_assert!(at > now);
@@ -174,6 +175,7 @@ fn a_backlog_is_let_through_at_the_pace_and_nobody_comes_back_in_vain() {
         line = next;
         match answer {
             Answer::Now => gone += 1,
+            Answer::At(_) => unreachable!("it queues"),
             Answer::NotBefore(at) => waiting.push(at),
         }
     }
@@ -195,6 +197,25 @@ fn who_was_told_to_come_back_and_never_did_holds_nobody_up() {
     let now = Timestamp::from_second(1_700_000_000).unwrap();
     let line = Line { free_at: 0, queue_until: now.as_microsecond() + 100_000_000 };
     assert_eq!(pace.ask(line, 0, Who::Queues { told: None }, now).1, Answer::Now);
+}
+
+#[test]
+fn who_goes_first_has_the_next_turn_before_all_that_wait_and_no_two_have_the_same() {
+    let pace = Pace::new(Duration::from_secs(1));
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let later = |seconds| start + SignedDuration::from_secs(seconds);
+    let mut line = Line::default();
+    for _ in 0..30 {
+        line = pace.ask(line, 0, Who::Queues { told: None }, start).0;
+    }
+    let (line, first) = pace.ask(line, 0, Who::First, start);
+    let (line, second) = pace.ask(line, 0, Who::First, start);
+    assert_eq!((first, second), (Answer::At(later(1)), Answer::At(later(2))));
+    // Those who were told to come back at these instants come too early.
+    for (told, turn) in [(1, false), (2, false), (3, true)] {
+        let (_, answer) = pace.ask(line, 0, Who::Queues { told: Some(later(told)) }, later(told));
+        assert_eq!(answer == Answer::Now, turn, "{told}");
+    }
 }
 
 #[test]
