@@ -29,6 +29,8 @@ mod seed_rules;
 mod shadow;
 /// What every event log promises, on `SQLite` and on Postgres.
 mod store_contract;
+/// Many Slack messages of one kind are told in one, and Slack's limits are kept.
+mod storms;
 /// The house keeps its own rules.
 mod tidy;
 /// What the worker does when things go wrong: outside, inside, and with the rules.

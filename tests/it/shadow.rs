@@ -36,6 +36,35 @@ fn shadow(verdicts: &[domain::plan::RuleVerdict], rule: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_rule_in_shadow_with_changed_would_tell_once_as_it_would_in_life() {
+    let rule = |name: &str, mode: &str| {
+        format!(
+            "[[rule]]\nname = \"{name}\"\nmode = \"{mode}\"\non = [\"job\"]\nchanged = \"event.status\"\n[[rule.do]]\naction = \"slack\"\ntext = \"{name}\"\n"
+        )
+    };
+    let rules = Some(rule("told", "live") + &rule("would", "shadow"));
+    let stage = Stage::with(Setting { rules, ..Setting::default() }).await;
+    let mut verdicts = Vec::new();
+    for minute in 1..4 {
+        let failed = webhook::job(|job| {
+            job["status"] = "SYNC_FAILED".into();
+            job["last_updated"] = format!("2024-10-07T08:{minute:02}:00+00:00").into();
+        });
+        let id = stage.post(&failed).await;
+        let ended = |outcome| matches!(outcome, Outcome::Done | Outcome::NoRule);
+        let record = stage.until(&id, "end", |record| ended(record.row.outcome)).await;
+        verdicts.push(record.decisions[0].verdicts.clone());
+    }
+    let of = |rule: &str| -> Vec<_> {
+        let all = verdicts.iter().flatten().filter(|given| given.rule == rule);
+        all.map(|given| given.verdict == Verdict::Unchanged).collect()
+    };
+    assert_eq!(of("told"), [false, true, true]);
+    assert_eq!(of("would"), [false, true, true]);
+    assert_eq!(stage.slack.texts(), ["told"]);
+}
+
+#[tokio::test]
 async fn a_rule_in_shadow_records_what_it_would_do_and_is_held_against_the_live_one() {
     let rules = Some(LIVE_AND_SHADOW.to_owned());
     let stage = Stage::with(Setting { rules, ..Setting::default() }).await;

@@ -10,6 +10,7 @@ mod opening;
 mod opening_postgres;
 mod recorded;
 mod samples;
+mod storms;
 mod turns;
 
 use store::{Access, Store};
@@ -137,4 +138,22 @@ on_every_database! {
         recorded_events_come_in_their_order_with_what_was_decided
         a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants
         a_replay_does_not_stand_in_for_the_live_decision;
+    storms:
+        messages_beyond_the_first_fold_and_stay_what_they_were
+        only_messages_of_one_kind_fold_together
+        rare_messages_never_fold
+        what_slack_took_is_done_and_the_last_word_closes_the_storm
+        an_attempt_that_is_noted_after_its_message_was_told_leaves_the_event_done
+        what_slack_refused_is_told_by_the_next_that_it_takes
+        a_worker_that_dies_passes_its_storm_on_and_what_comes_late_is_not_kept
+        a_post_whose_answer_was_lost_is_repeated_once_and_the_ledger_says_so
+        a_last_word_that_may_have_arrived_is_the_last
+        an_update_is_repeated_for_ever_and_a_message_that_is_gone_is_posted_anew
+        without_updates_a_storm_is_told_again_only_while_it_rages
+        nothing_new_is_hidden_in_a_storm_that_is_over
+        what_is_settled_held_or_in_other_hands_neither_folds_nor_takes_a_turn
+        a_step_that_a_person_sends_back_may_fold
+        retention_leaves_what_a_storm_is_yet_to_tell
+        many_workers_at_once_agree_on_what_folds
+        a_channel_has_one_line_for_all_workers;
 }

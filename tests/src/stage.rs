@@ -26,6 +26,8 @@ pub const FLOW: &str = "JClkCC05S";
 pub struct Setting {
     /// The shipped rulebook unless given.
     pub rules: Option<String>,
+    /// Of `[slack]`; none = no pace, so that nothing waits for it.
+    pub channel_interval: Option<&'static str>,
     /// Appended to gluehook.toml.
     pub config: String,
     /// Further flags of the worker.
@@ -92,6 +94,7 @@ config_schema = "schema.json"
 token = "env:SLACK_BOT_TOKEN"
 channel = "#hotglue-webhooks"
 base_url = "{}"
+channel_interval = "{}"
 [retry]
 first = "200ms"
 most = "1s"
@@ -99,6 +102,7 @@ attempts = 5
 {}"##,
             doubles[0].url(),
             doubles[1].url(),
+            setting.channel_interval.unwrap_or("0s"),
             setting.config
         );
         std::fs::write(dir.path().join("gluehook.toml"), config).expect("written");

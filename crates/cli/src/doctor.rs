@@ -19,7 +19,7 @@ use serde_json::json;
 use store::{Access, Store};
 
 use crate::files::{self, Loaded};
-use crate::{Common, output};
+use crate::{Common, output, storms};
 
 /// `gluehook doctor`
 #[derive(Debug, clap::Args)]
@@ -87,6 +87,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     nats(common, loaded.as_ref().map(|loaded| &loaded.config), &mut checks).await;
     event_log(common, &mut checks).await;
     paused(common, &mut checks).await;
+    untold(common, &mut checks).await;
     match &loaded {
         Some(_) if args.offline => {}
         Some(loaded) => outside(loaded, &mut checks).await,
@@ -383,6 +384,20 @@ async fn paused(common: &Common, checks: &mut Checks) {
         let mend =
             format!("gluehook rules resume {name} has them done; gluehook rules drop {name} lets them be");
         checks.warning(format!("rule {name}"), said, &mend);
+    }
+}
+
+/// Storms that Slack does not take.
+async fn untold(common: &Common, checks: &mut Checks) {
+    let Ok(store) = Store::open(&common.store.database_url, Access::Reader).await else { return };
+    let storms = store.storms(0).await;
+    store.close().await;
+    for storm in storms.unwrap_or_default().iter().filter(|storm| storm.failures > 0) {
+        checks.warning(
+            "Slack messages of one kind",
+            storms::failing(storm),
+            "they are told when Slack takes them; gluehook storms shows how far that is",
+        );
     }
 }
 

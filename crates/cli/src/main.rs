@@ -17,6 +17,7 @@ mod sandbox;
 mod schema;
 mod send;
 mod setup;
+mod storms;
 mod undo;
 mod up;
 
@@ -91,6 +92,8 @@ enum Command {
     /// Check and test a rulebook; resume rules that are paused
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Slack messages of one kind that are told in one, and how far that is
+    Storms(storms::Args),
     /// Put schedules back that a rule has changed
     Undo(undo::Args),
     /// Print the JSON Schema of rules.toml or gluehook.toml, for editors
@@ -129,6 +132,7 @@ async fn main() -> ExitCode {
         Command::Dead(command) => dead::run(&common, command).await,
         Command::Rejected(command) => rejected::run(&common, command).await,
         Command::Rules(command) => rules::run(&common, command).await,
+        Command::Storms(args) => storms::run(&common, &args).await,
         Command::Undo(args) => undo::run(&common, args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,

@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::facts::{Facts, Needs};
 use crate::journal::scope;
 use crate::plan::{Decision, Verdict};
-use crate::rulebook::{Case, Outlook, Rulebook};
+use crate::rulebook::{Case, Outlook, Rule, Rulebook};
 
 /// What each rule that does anything would do, or did.
 pub type Deeds = Vec<(String, Outlook)>;
@@ -26,7 +26,7 @@ pub type Deeds = Vec<(String, Outlook)>;
 pub struct Side<'b> {
     book: &'b Rulebook,
     /// Rules with `changed`, which are few.
-    changed: Vec<&'b str>,
+    changed: Vec<&'b Rule>,
     /// By rule and scope.
     last: HashMap<(&'b str, String), Last>,
 }
@@ -42,7 +42,7 @@ impl<'b> Side<'b> {
     #[must_use]
     pub fn new(book: &'b Rulebook) -> Self {
         let changed = book.rules().iter().filter(|rule| rule.changed.is_some());
-        Self { book, changed: changed.map(|rule| rule.name.as_str()).collect(), last: HashMap::new() }
+        Self { book, changed: changed.collect(), last: HashMap::new() }
     }
 
     #[must_use]
@@ -58,9 +58,10 @@ impl<'b> Side<'b> {
         if !self.changed.is_empty() {
             let scope = scope(event);
             for rule in &self.changed {
-                let before = facts.last_values.remove(*rule).flatten();
-                let seen = self.last.get(&(*rule, scope.clone())).map(|last| last.value.clone());
-                facts.last_values.insert((*rule).to_owned(), seen.or(before));
+                let memory = rule.memory().into_owned();
+                let before = facts.last_values.remove(&memory).flatten();
+                let seen = self.last.get(&(rule.name.as_str(), scope.clone()));
+                facts.last_values.insert(memory, seen.map(|last| last.value.clone()).or(before));
             }
         }
         facts

@@ -14,8 +14,10 @@ use crate::signature::{Encoding, Hash, Proof};
 use crate::span;
 
 mod complaint;
+mod slack;
 
 pub use self::complaint::{Complaint, nearest};
+pub use self::slack::Slack;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -299,36 +301,6 @@ impl FlowSettings {
         }
         self.config_schema.take_if(|path| path.as_os_str().is_empty());
     }
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Slack {
-    /// Bot token for `chat.postMessage`; or `webhook_url`.
-    #[serde(default)]
-    pub token: Option<SecretRef>,
-    /// Incoming-webhook URL; a secret in itself.
-    #[serde(default)]
-    pub webhook_url: Option<SecretRef>,
-    /// Where messages go unless a rule says otherwise.
-    #[serde(default)]
-    pub channel: Option<String>,
-    #[serde(default = "slack_base_url")]
-    pub base_url: String,
-    #[serde(default = "ten_seconds", deserialize_with = "span::de_duration")]
-    #[schemars(schema_with = "span::duration_schema")]
-    pub timeout: Duration,
-    /// Most messages a second that one worker posts; unlimited unless given.
-    #[serde(default)]
-    pub max_per_second: Option<std::num::NonZeroU32>,
-}
-
-fn slack_base_url() -> String {
-    "https://slack.com".to_owned()
-}
-
-fn ten_seconds() -> Duration {
-    Duration::from_secs(10)
 }
 
 /// Limits of the streams that `gluehook setup` creates.

@@ -4,7 +4,10 @@ mod access;
 mod ending;
 mod limits;
 mod recorded;
+mod storms;
 mod turn;
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,10 +16,12 @@ pub use self::access::{Access, StoreError};
 pub use self::ending::Ending;
 pub use self::limits::{Before, Brake, HeldStep, Paused, ScheduleChange, pause_alert};
 pub use self::recorded::{Recorded, Rows, Span};
+pub use self::storms::{MayPost, Message, Post, Storm, StormEnd, StormState, Telling};
 pub use self::turn::{LINGERS, Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;
-use crate::plan::{Decision, NewValue, Step};
+use crate::plan::{Decision, NewValue, Step, Verdict};
+use crate::rulebook::shadow_memory;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,10 +39,13 @@ pub enum Outcome {
     Dead,
     /// A rule that took it is paused: what it would do waits for a person.
     Held,
+    /// Everything else is done; a Slack message of it waits to be told with others of its kind.
+    Folded,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 6] = [Self::Open, Self::NoRule, Self::Done, Self::Retrying, Self::Dead, Self::Held];
+    pub const ALL: [Self; 7] =
+        [Self::Open, Self::NoRule, Self::Done, Self::Retrying, Self::Dead, Self::Held, Self::Folded];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -48,6 +56,7 @@ impl Outcome {
             Self::Retrying => "retrying",
             Self::Dead => "dead",
             Self::Held => "held",
+            Self::Folded => "folded",
         }
     }
 
@@ -108,10 +117,12 @@ pub enum StepState {
     Held,
     /// Was held, and a person decided that it is not to be done.
     Dropped,
+    /// A Slack message that is told in one with others of its kind, and not yet surely told.
+    Folded,
 }
 
 impl StepState {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Pending,
         Self::Claimed,
         Self::Done,
@@ -121,6 +132,7 @@ impl StepState {
         Self::Skipped,
         Self::Held,
         Self::Dropped,
+        Self::Folded,
     ];
 
     #[must_use]
@@ -135,6 +147,7 @@ impl StepState {
             Self::Skipped => "skipped",
             Self::Held => "held",
             Self::Dropped => "dropped",
+            Self::Folded => "folded",
         }
     }
 
@@ -146,7 +159,7 @@ impl StepState {
     /// Nothing more will be done about it.
     #[must_use]
     pub fn settled(self) -> bool {
-        !matches!(self, Self::Pending | Self::Claimed | Self::Held)
+        !matches!(self, Self::Pending | Self::Claimed | Self::Held | Self::Folded)
     }
 }
 
@@ -156,7 +169,7 @@ pub enum Claim {
     /// It is ours until the lease ends. `begun` earlier attempts were started and never settled (a crash, a lost
     /// answer): the effect may have taken place.
     Mine { begun: u32 },
-    /// Settled before, in this state.
+    /// Settled before, in this state; or folded, and then others settle it.
     Settled(StepState),
     /// Its rule is paused, and nobody has had it released.
     Held,
@@ -333,5 +346,15 @@ impl Verdicts<'_> {
     #[must_use]
     pub fn new_values(&self) -> &[NewValue] {
         &self.decision.new_values
+    }
+
+    /// Names under which a value is remembered that this event has met again ([`crate::rulebook::Rule::memory`]).
+    pub fn met_again(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let unchanged = self.decision.verdicts.iter().filter(|given| given.verdict == Verdict::Unchanged);
+        unchanged.map(|given| {
+            let of_shadow = shadow_memory(&given.rule);
+            let read = self.decision.facts.last_values.contains_key(&of_shadow);
+            if read { Cow::Owned(of_shadow) } else { Cow::Borrowed(given.rule.as_str()) }
+        })
     }
 }

@@ -22,3 +22,4 @@ pub mod shadow;
 pub mod signature;
 pub mod span;
 pub mod standin;
+pub mod storm;

@@ -17,6 +17,7 @@ pub mod scenario;
 mod schema;
 mod steps;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -83,6 +84,13 @@ impl Of {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limit {
     pub tenants: u32,
+    pub per: Duration,
+}
+
+/// Storms: once so many Slack messages of one kind were posted on their own within the time, the rest is told in one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Fold {
+    pub after: u32,
     pub per: Duration,
 }
 
@@ -158,7 +166,25 @@ pub struct Rule {
     /// Rules that keep silent when this one matches.
     pub instead_of: Vec<String>,
     pub limit: Option<Limit>,
+    pub fold: Option<Fold>,
     pub steps: Vec<StepRule>,
+}
+
+impl Rule {
+    /// Under which name the last value of `changed` is remembered: a rule in shadow has a memory of its own, so that it
+    /// behaves as it would in life, and life goes on as if there were no shadow.
+    #[must_use]
+    pub fn memory(&self) -> Cow<'_, str> {
+        match self.mode {
+            Mode::Shadow => Cow::Owned(shadow_memory(&self.name)),
+            Mode::Live | Mode::Off => Cow::Borrowed(&self.name),
+        }
+    }
+}
+
+/// No rule has this name: none has a slash in it.
+pub(crate) fn shadow_memory(rule: &str) -> String {
+    format!("shadow/{rule}")
 }
 
 /// An event to decide about, with what is known.

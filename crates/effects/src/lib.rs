@@ -15,7 +15,7 @@ mod slack;
 mod tests;
 mod world;
 
-pub use outcome::{Check, EffectError, Receipt, Service};
+pub use outcome::{Check, EffectError, Receipt, Service, Told};
 pub use world::World;
 
 /// Chooses the cryptography of this process (rustls with ring). Safe to call more than once; binaries call it first

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use domain::breaker::Sign;
+use domain::journal::Message;
 
 use crate::scrub::Scrub;
 
@@ -49,6 +50,21 @@ pub enum EffectError {
     /// Trying the same again can't help.
     Permanent {
         /// What was wrong and how to mend it.
+        why: String,
+    },
+}
+
+/// What became of a message that is told again and again in other words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A new one; `message` names it where it can be updated.
+    Posted {
+        receipt: Receipt,
+        message: Option<Message>,
+    },
+    Updated(Receipt),
+    /// It can't be updated any more. Nothing was told.
+    Gone {
         why: String,
     },
 }

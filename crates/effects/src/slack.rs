@@ -1,23 +1,25 @@
-//! Slack: `chat.postMessage` with a bot token, or an incoming webhook. Neither has an idempotency key, so a post whose
+//! Slack: `chat.postMessage` and `chat.update` with a bot token, or an incoming webhook. Neither has an idempotency key, so a post whose
 //! answer was lost is an uncertain one.
 
 use std::time::Duration;
 
 use domain::breaker::Sign;
 use domain::config::Slack as Settings;
+use domain::journal::Message;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use crate::classify;
 use crate::http::{Answer, Call, Peer};
-use crate::outcome::{EffectError, Receipt};
+use crate::outcome::{EffectError, Receipt, Told};
 use crate::scrub::{self, Scrub};
 
 /// Slack cuts at 40,000 characters; the rest is room for our note.
 const LONGEST_TEXT: usize = 39_000;
 
 const POST_MESSAGE: &str = "/api/chat.postMessage";
+const UPDATE: &str = "/api/chat.update";
 const AUTH_TEST: &str = "/api/auth.test";
 
 /// How messages reach Slack.
@@ -68,6 +70,48 @@ impl Slack {
 
     /// Posts a text that is free of secrets already.
     pub(crate) async fn post(&self, channel: Option<&str>, text: &str) -> Result<Receipt, EffectError> {
+        Ok(self.send(channel, text).await?.0)
+    }
+
+    /// Posts a text, or puts it in the place of that of an earlier message. Both are free of secrets already.
+    pub(crate) async fn tell(
+        &self,
+        channel: Option<&str>,
+        message: Option<&Message>,
+        text: &str,
+    ) -> Result<Told, EffectError> {
+        match (message, &self.way) {
+            (Some(message), Way::Token { .. }) => self.update(message, text).await,
+            // It was posted with a token, and now there is a webhook, which can't update it.
+            (Some(_), Way::Webhook) => {
+                Ok(Told::Gone { why: "an incoming webhook can't update a message".to_owned() })
+            }
+            (None, _) => {
+                let (receipt, answer) = self.send(channel, text).await?;
+                let named = |name| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+                let message = named("channel")
+                    .zip(named("ts"))
+                    .map(|(channel, ts)| Message { channel: channel.to_owned(), ts: ts.to_owned() });
+                Ok(Told::Posted { receipt, message })
+            }
+        }
+    }
+
+    async fn update(&self, message: &Message, text: &str) -> Result<Told, EffectError> {
+        const LABEL: &str = "POST chat.update";
+        let text = cut(text);
+        let body = json!({"channel": message.channel, "ts": message.ts, "text": text});
+        let answer = self.peer.call(&Call::post(UPDATE, &body)).await?;
+        if let Some(why) = gone(&answer) {
+            return Ok(Told::Gone { why });
+        }
+        verdict(&answer, LABEL)?;
+        let told =
+            json!({"channel": message.channel, "ts": message.ts, "text": scrub::shortened(&text, 200)});
+        Ok(Told::Updated(Receipt { request: format!("{LABEL} {told}"), answer: answer.short() }))
+    }
+
+    async fn send(&self, channel: Option<&str>, text: &str) -> Result<(Receipt, Value), EffectError> {
         let text = cut(text);
         let (path, label, body) = match &self.way {
             Way::Token { channel: configured } => {
@@ -89,7 +133,8 @@ impl Slack {
             None => format!("{label} {}", json!({"text": told})),
         };
         verdict(&answer, label)?;
-        Ok(Receipt { request, answer: answer.short() })
+        let said = answer.json().unwrap_or_default();
+        Ok((Receipt { request, answer: answer.short() }, said))
     }
 
     /// Is the token good? A webhook can't be tried without posting.
@@ -113,6 +158,14 @@ fn cut(text: &str) -> String {
     }
     let left_out = text[kept.len()..].chars().count();
     format!("{kept}\n… (Gluehook left out {left_out} characters more)")
+}
+
+/// Slack's word for a message that can't be updated any more, if that is its answer.
+fn gone(answer: &Answer) -> Option<String> {
+    let body = answer.json()?;
+    let error = body.get("error").and_then(Value::as_str)?;
+    let is_gone = matches!(error, "message_not_found" | "cant_update_message" | "edit_window_closed");
+    is_gone.then(|| format!("Slack answers {error}"))
 }
 
 /// Slack says "no" with 200 and `ok:false` (Web API) or with a status and one word (incoming webhooks).

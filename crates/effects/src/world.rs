@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use domain::action::{Action, Place};
 use domain::config::{Config, Hotglue, SecretRef, Slack as SlackSettings};
 use domain::facts::{Fact, Need};
-use domain::journal::Before;
+use domain::journal::{Before, Message};
 use domain::schema::Schema;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::hotglue::Api;
-use crate::outcome::{Check, EffectError, Receipt, Service};
+use crate::outcome::{Check, EffectError, Receipt, Service, Told};
 use crate::scrub::{self, Scrub};
 use crate::slack::{Door as SlackDoor, Slack};
 
@@ -160,19 +160,44 @@ impl World {
     /// [`EffectError`]; when it is uncertain the effect may have taken place.
     pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
         let receipt = self.act(action).await.map_err(|error| error.scrubbed(&self.scrub))?;
-        Ok(Receipt {
+        Ok(self.scrubbed(&receipt))
+    }
+
+    fn scrubbed(&self, receipt: &Receipt) -> Receipt {
+        Receipt {
             request: scrub::shortened(&self.scrub.literal(&receipt.request), LONGEST_REQUEST),
             answer: self.scrub.literal(&receipt.answer),
+        }
+    }
+
+    /// Posts a text to Slack, or puts it in the place of that of `message`: that may be done twice, a post may not.
+    ///
+    /// # Errors
+    /// [`EffectError`]; when it is uncertain the message may have been posted.
+    pub async fn tell(
+        &self,
+        channel: Option<&str>,
+        message: Option<&Message>,
+        text: &str,
+    ) -> Result<Told, EffectError> {
+        let told = async { self.slack()?.tell(channel, message, &self.scrub.text(text)).await };
+        Ok(match told.await.map_err(|error| error.scrubbed(&self.scrub))? {
+            Told::Posted { receipt, message } => Told::Posted { receipt: self.scrubbed(&receipt), message },
+            Told::Updated(receipt) => Told::Updated(self.scrubbed(&receipt)),
+            Told::Gone { why } => Told::Gone { why },
+        })
+    }
+
+    fn slack(&self) -> Result<&Slack, EffectError> {
+        self.slack.as_ref().ok_or_else(|| {
+            EffectError::permanent("a rule posts to Slack, but gluehook.toml has no [slack]: add it with a token or a webhook_url")
         })
     }
 
     async fn act(&self, action: &Action) -> Result<Receipt, EffectError> {
         match action {
             Action::Slack { channel, text } => {
-                let slack = self.slack.as_ref().ok_or_else(|| {
-                    EffectError::permanent("a rule posts to Slack, but gluehook.toml has no [slack]: add it with a token or a webhook_url")
-                })?;
-                slack.post(channel.as_deref(), &self.scrub.text(text)).await
+                self.slack()?.post(channel.as_deref(), &self.scrub.text(text)).await
             }
             Action::SetSchedule { place, which, connector_id, expression, enabled } => {
                 let (scope, expression) = (connector_id.as_deref(), expression.as_deref());

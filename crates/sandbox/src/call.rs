@@ -18,6 +18,9 @@ pub struct Call {
     pub status: Option<u16>,
     /// Place among all calls of this double, from 0. Effects carry the number of the call that made them.
     pub at_order: usize,
+    /// When it arrived.
+    #[serde(skip)]
+    pub at: std::time::Instant,
 }
 
 impl Call {

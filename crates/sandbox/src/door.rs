@@ -56,6 +56,7 @@ impl Door {
             body: request.body_as_recorded(),
             status: reply.as_ref().map(|reply| reply.status),
             at_order: order,
+            at: std::time::Instant::now(),
         });
         Outcome { reply, delay }
     }

@@ -1,4 +1,4 @@
-//! A double of the two ways to tell Slack something: `POST /api/chat.postMessage` with a bot token, and incoming
+//! A double of the two ways to tell Slack something: `POST /api/chat.postMessage` (and `chat.update`) with a bot token, and incoming
 //! webhooks under `/services/`.
 
 #[cfg(test)]
@@ -27,6 +27,8 @@ pub struct Message {
     pub text: String,
     /// Slack's id of a message in a channel; counted here, not read from a clock.
     pub ts: String,
+    /// How often it was updated.
+    pub updates: usize,
 }
 
 #[derive(Debug)]
@@ -162,6 +164,7 @@ fn answer(
             }
             match *method {
                 "chat.postMessage" => post_message(request, channels, messages),
+                "chat.update" => update(request, messages),
                 "auth.test" => Reply::json(200, &json!({"ok": true, "team": "sandbox", "user": "gluehook"})),
                 _ => not_ok("unknown_method"),
             }
@@ -200,6 +203,25 @@ fn post_message(request: &Incoming, channels: &BTreeSet<String>, messages: &mut 
     )
 }
 
+/// The channel must be the id that the post was answered with: Slack takes no name here.
+fn update(request: &Incoming, messages: &mut [Message]) -> Reply {
+    let Some(Value::Object(asked)) = request.json() else { return not_ok("invalid_json") };
+    let (Some(channel), Some(ts)) =
+        (asked.get("channel").and_then(Value::as_str), asked.get("ts").and_then(Value::as_str))
+    else {
+        return not_ok("message_not_found");
+    };
+    let Some(text) = text_of(&asked) else { return not_ok("no_text") };
+    let known = messages.iter_mut().find(|message| message.ts == ts);
+    let Some(message) = known else { return not_ok("message_not_found") };
+    if channel_id(&message.channel) != channel {
+        return not_ok("channel_not_found");
+    }
+    message.text = text;
+    message.updates += 1;
+    Reply::json(200, &json!({"ok": true, "channel": channel, "ts": ts, "text": message.text}))
+}
+
 fn incoming_webhook(request: &Incoming, messages: &mut Vec<Message>) -> Reply {
     let Some(Value::Object(asked)) = request.json() else { return Reply::text(400, "invalid_payload") };
     let Some(text) = text_of(&asked) else { return Reply::text(400, "no_text") };
@@ -216,7 +238,7 @@ fn text_of(asked: &serde_json::Map<String, Value>) -> Option<String> {
 
 fn keep(channel: &str, text: String, messages: &mut Vec<Message>) -> Message {
     let ts = format!("1728288000.{:06}", messages.len() + 1);
-    let message = Message { channel: channel.into(), text, ts };
+    let message = Message { channel: channel.into(), text, ts, updates: 0 };
     messages.push(message.clone());
     message
 }

@@ -69,6 +69,8 @@ pub const METRICS: &[Metric] = &[
     BURIED,
     CIRCUIT_OPEN,
     RULE_PAUSED,
+    STORMS_OPEN,
+    STORM_WAITING,
     QUEUE_PENDING,
     QUEUE_IN_FLIGHT,
     RELOAD_FAILURES,
@@ -193,6 +195,18 @@ const RULE_PAUSED: Metric = metric(
     Kind::Gauge,
     &["rule"],
     "1 while the rule is paused and what it would do is held for a person",
+);
+const STORMS_OPEN: Metric = metric(
+    "gluehook_storms_open",
+    Kind::Gauge,
+    &[],
+    "Storms of Slack messages of one kind that are not over and summed up",
+);
+const STORM_WAITING: Metric = metric(
+    "gluehook_storm_messages_waiting",
+    Kind::Gauge,
+    &[],
+    "Slack messages that are to be told in a storm's message and are not yet surely told; alarm if it stays above 0",
 );
 const QUEUE_PENDING: Metric =
     metric("gluehook_queue_pending", Kind::Gauge, &[], "Events in the queue that no worker has taken yet");

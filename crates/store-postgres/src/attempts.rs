@@ -26,14 +26,21 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
     let (run, worker, why) = (&*run, &*worker, why.as_deref());
     let (event_id, now, outcome_text) = (event.as_str(), micros(at), outcome.as_str());
     let counts = matches!(outcome, Outcome::Retrying | Outcome::Dead);
-    // The event first: its row is locked until the end, so that two attempts never count to the same number.
+    // The event first: its row is locked until the end, so that two attempts never count to the same number, and who
+    // tells what was folded comes before this or after.
+    sqlx::query!("SELECT id FROM events WHERE id = $1 FOR UPDATE", event_id)
+        .fetch_optional(&mut *connection)
+        .await?;
     sqlx::query!(
-        // What was held may have been done or dropped by others meanwhile.
+        // What was held may have been done or dropped by others meanwhile, and what was folded told.
         "UPDATE events SET failures = failures + ($4::boolean)::integer, begun = 0,
-           outcome = CASE WHEN $2::text = 'held'
-             AND NOT EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = 'held') THEN 'done' ELSE $2 END,
-           why = CASE WHEN $2 = 'held'
-             AND NOT EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = 'held') THEN NULL ELSE $3 END
+           outcome = CASE
+             WHEN $2::text NOT IN ('held', 'folded') OR EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = $2) THEN $2
+             WHEN EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = 'folded') THEN 'folded'
+             ELSE 'done' END,
+           why = CASE
+             WHEN $2 NOT IN ('held', 'folded') OR EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = $2) THEN $3
+             ELSE NULL END
          WHERE id = $1",
         event_id,
         outcome_text,

@@ -2,7 +2,7 @@
 
 use domain::journal::{Brake, StepState, Verdicts};
 use domain::names::EventId;
-use domain::plan::{Decision, RuleVerdict, Verdict};
+use domain::plan::{Decision, Verdict};
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
@@ -219,22 +219,20 @@ async fn remember_values(connection: &mut PgConnection, verdicts: Verdicts<'_>) 
         .await?;
     }
     // A value that is met again stays remembered, as that of the newest event that met it.
-    for RuleVerdict { rule, verdict } in &verdicts.decision.verdicts {
-        if *verdict == Verdict::Unchanged {
-            let (rule, scope) = (key(rule), &*scope);
-            let rule = &*rule;
-            sqlx::query!(
-                "UPDATE last_values
+    for rule in verdicts.met_again() {
+        let (rule, scope) = (key(&rule), &*scope);
+        let rule = &*rule;
+        sqlx::query!(
+            "UPDATE last_values
                  SET used_at = greatest(used_at, $3), occurred_at = greatest(occurred_at, $4)
                  WHERE rule = $1 AND scope = $2",
-                rule,
-                scope,
-                used_at,
-                occurred_at
-            )
-            .execute(&mut *connection)
-            .await?;
-        }
+            rule,
+            scope,
+            used_at,
+            occurred_at
+        )
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use crate::error::Trouble;
 use crate::text::micros;
 
 /// An event that is being worked on, or was of late, keeps its ledger however old it is: a replay or a dead letter that
-/// is sent back must find what is done. Forgets at most `batch` events with all that belongs to them; when no more are
-/// left, as many remembered values, applied changes, turns, touched tenants and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
+/// is sent back must find what is done. So does one that a storm is yet to tell of. Forgets at most `batch` events with all that belongs to them; when no more are
+/// left, as many remembered values, applied changes, turns, touched tenants, storms, lines and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
 pub(crate) async fn before(
     connection: &mut PgConnection,
     cutoff: Timestamp,
@@ -18,8 +18,10 @@ pub(crate) async fn before(
     let (cutoff, batch) = (micros(cutoff), i64::from(batch));
     let events = sqlx::query!(
         "DELETE FROM events WHERE row IN
-           (SELECT row FROM events WHERE received_at < $1 AND outcome NOT IN ('open', 'retrying', 'held')
+           (SELECT row FROM events WHERE received_at < $1 AND outcome NOT IN ('open', 'retrying', 'held', 'folded')
               AND NOT EXISTS (SELECT 1 FROM attempts WHERE event = events.id AND at >= $1)
+              AND NOT EXISTS (SELECT 1 FROM steps JOIN storms ON storms.id = steps.storm
+                WHERE steps.event = events.id AND storms.state <> 'closed')
             ORDER BY received_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
         cutoff,
         batch
@@ -64,6 +66,24 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
+    let storms = sqlx::query!(
+        "DELETE FROM storms WHERE id IN
+           (SELECT id FROM storms WHERE last_at < $1 AND state = 'closed' LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    let lines = sqlx::query!(
+        "DELETE FROM slack_lines WHERE channel IN
+           (SELECT channel FROM slack_lines WHERE free_at < $1 AND queue_until < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
     // The last one used stays, however long nothing has happened: it is the one that decides next.
     let rulebooks = sqlx::query!(
         "DELETE FROM rulebooks WHERE version IN
@@ -75,5 +95,5 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(values + applied + turns + touched + rulebooks)
+    Ok(values + applied + turns + touched + storms + lines + rulebooks)
 }

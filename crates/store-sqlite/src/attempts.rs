@@ -44,12 +44,15 @@ pub(crate) async fn record(
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        // What was held may have been done or dropped by others meanwhile.
+        // What was held may have been done or dropped by others meanwhile, and what was folded told.
         "UPDATE events SET failures = failures + ?4, begun = 0,
-           outcome = CASE WHEN ?2 = 'held'
-             AND NOT EXISTS (SELECT 1 FROM steps WHERE event = ?1 AND state = 'held') THEN 'done' ELSE ?2 END,
-           why = CASE WHEN ?2 = 'held'
-             AND NOT EXISTS (SELECT 1 FROM steps WHERE event = ?1 AND state = 'held') THEN NULL ELSE ?3 END
+           outcome = CASE
+             WHEN ?2 NOT IN ('held', 'folded') OR EXISTS (SELECT 1 FROM steps WHERE event = ?1 AND state = ?2) THEN ?2
+             WHEN EXISTS (SELECT 1 FROM steps WHERE event = ?1 AND state = 'folded') THEN 'folded'
+             ELSE 'done' END,
+           why = CASE
+             WHEN ?2 NOT IN ('held', 'folded') OR EXISTS (SELECT 1 FROM steps WHERE event = ?1 AND state = ?2) THEN ?3
+             ELSE NULL END
          WHERE id = ?1",
         event_id,
         outcome_text,

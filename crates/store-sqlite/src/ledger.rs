@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
 use crate::text::{count, from_json, instant, micros, text};
-use crate::turns;
+use crate::{storms, turns};
 
 /// What is asked for when a step is to be taken.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,7 @@ pub(crate) async fn end_leases(connection: &mut SqliteConnection) -> Result<(), 
     sqlx::query!("UPDATE steps SET lease_until = 0 WHERE state = 'claimed'")
         .execute(&mut *connection)
         .await?;
+    storms::end_leases(connection).await?;
     turns::end_leases(connection).await
 }
 

@@ -9,6 +9,7 @@ mod arrivals;
 mod attempts;
 mod decisions;
 mod error;
+mod fold;
 mod forget;
 mod ledger;
 mod limits;
@@ -17,6 +18,7 @@ mod open;
 mod record;
 mod recorded;
 mod rulebooks;
+mod storms;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -28,11 +30,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::journal::{
-    Access, Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet,
-    Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, StoreError, Turn, Verdicts,
+    Access, Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, MayPost, Outcome, Paused, Post,
+    Quiet, Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, StoreError, Storm, StormEnd,
+    Telling, Turn, Verdicts,
 };
 use domain::names::EventId;
 use domain::plan::{Decision, Step, StepKey};
+use domain::storm::pace::{Answer, Pace, Who};
 use jiff::Timestamp;
 use sqlx::Transaction;
 use sqlx::sqlite::{Sqlite, SqlitePool};
@@ -182,6 +186,40 @@ impl SqliteStore {
 
     pub async fn drop_held(&self, rule: &str, why: &str, now: Timestamp) -> Result<u64, StoreError> {
         write!(self, |transaction| limits::drop_held(transaction, rule, why, now))
+    }
+
+    pub async fn may_post(&self, post: Post<'_>, now: Timestamp) -> Result<MayPost, StoreError> {
+        write!(self, |transaction| fold::may_post(transaction, post, now))
+    }
+
+    pub async fn reserve(&self, line: &str, pace: Pace, now: Timestamp) -> Result<Answer, StoreError> {
+        write!(self, |transaction| fold::ask(transaction, line, pace, Who::First, now))
+    }
+
+    pub async fn quiet(&self, pace: Pace, until: Timestamp) -> Result<(), StoreError> {
+        write!(self, |transaction| fold::quiet(transaction, pace, until))
+    }
+
+    pub async fn storms(&self, closed: u32) -> Result<Vec<Storm>, StoreError> {
+        read!(self, |connection| storms::all(connection, closed))
+    }
+
+    pub async fn take_storm(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Telling>, StoreError> {
+        write!(self, |transaction| storms::take(transaction, worker, now, until))
+    }
+
+    pub async fn settle_storm(
+        &self,
+        telling: &Telling,
+        end: &StormEnd,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        write!(self, |transaction| storms::settle(transaction, telling, end, now))
     }
 
     pub async fn note_before(&self, step: &StepKey, before: &Before) -> Result<(), StoreError> {

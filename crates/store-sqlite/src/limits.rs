@@ -274,7 +274,8 @@ pub(crate) async fn drop_held(
     .await?
     .rows_affected();
     sqlx::query!(
-        "UPDATE events SET outcome = 'done', why = NULL
+        "UPDATE events SET why = NULL, outcome =
+           CASE WHEN EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'folded') THEN 'folded' ELSE 'done' END
          WHERE outcome = 'held' AND id IN (SELECT event FROM steps WHERE rule = ?1 AND changed_at = ?2)
            AND NOT EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'held')",
         rule,

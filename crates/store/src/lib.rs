@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use domain::journal::{
-    Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, Outcome, Paused, Quiet, Recorded, Rows,
-    ScheduleChange, Seen, Span, StepEnd, StepRecord, Turn, Verdicts,
+    Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, MayPost, Outcome, Paused, Post, Quiet,
+    Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, Storm, StormEnd, Telling, Turn,
+    Verdicts,
 };
 use domain::names::EventId;
 use domain::plan::{Decision, Step, StepKey};
+use domain::storm::pace::{Answer, Pace};
 use jiff::Timestamp;
 use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
@@ -143,6 +145,49 @@ impl Store {
     /// up. Tenants are counted from none again. Returns how many steps.
     pub async fn drop_held(&self, rule: &str, why: &str, now: Timestamp) -> Result<u64, StoreError> {
         either!(self, store => store.drop_held(rule, why, now))
+    }
+
+    /// To be asked before a Slack message is claimed: it may go now, it has folded into a storm and is told with others, or
+    /// it has to wait in its channel's line. Which it is, is written down with the answer, for all workers alike; a message
+    /// that was once to be posted on its own stays so.
+    pub async fn may_post(&self, post: Post<'_>, now: Timestamp) -> Result<MayPost, StoreError> {
+        either!(self, store => store.may_post(post, now))
+    }
+
+    /// Takes the next turn in a channel's line, whoever waits there.
+    pub async fn reserve(&self, line: &str, pace: Pace, now: Timestamp) -> Result<Answer, StoreError> {
+        either!(self, store => store.reserve(line, pace, now))
+    }
+
+    /// Slack has asked for quiet until then: no worker gets a turn before.
+    pub async fn quiet(&self, pace: Pace, until: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.quiet(pace, until))
+    }
+
+    /// Storms that are not closed, oldest first; then the newest `closed` of those that are.
+    pub async fn storms(&self, closed: u32) -> Result<Vec<Storm>, StoreError> {
+        either!(self, store => store.storms(closed))
+    }
+
+    /// Takes a storm that is to be told, until `until`; one whose time is over is closed to new messages with that.
+    pub async fn take_storm(
+        &self,
+        worker: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Telling>, StoreError> {
+        either!(self, store => store.take_storm(worker, now, until))
+    }
+
+    /// Writes down how telling a storm ended. What Slack took is done: the steps that the message counts, and the events of
+    /// which nothing else is folded. Who comes after another has taken the storm changes nothing.
+    pub async fn settle_storm(
+        &self,
+        telling: &Telling,
+        end: &StormEnd,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        either!(self, store => store.settle_storm(telling, end, now))
     }
 
     /// Notes how a schedule is before a claimed step changes it; once an earlier attempt may have changed it, what was

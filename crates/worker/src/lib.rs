@@ -15,6 +15,7 @@ mod retention;
 mod rules;
 pub mod run;
 mod steps;
+mod storms;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,8 @@ struct Deps {
     cut: CancellationToken,
     /// Told when something is held.
     braked: Notify,
+    /// Told when a message has folded.
+    stormed: Notify,
     /// Name of this worker in claims and attempts.
     worker: String,
 }

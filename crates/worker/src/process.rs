@@ -171,6 +171,10 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         let why = Some(format!("rule `{rule}` is paused: what it would do is held"));
         return Ok(Reached { outcome: Outcome::Held, why });
     }
+    if let Some(rule) = standing.folded {
+        let why = Some(format!("the message of rule `{rule}` is told in one with others of its kind"));
+        return Ok(Reached { outcome: Outcome::Folded, why });
+    }
     let taken = decision.verdicts.iter().any(|v| !quiet(&v.verdict));
     Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule }, why: None })
 }

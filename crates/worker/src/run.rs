@@ -23,7 +23,7 @@ use crate::circuits::Circuits;
 use crate::intake::Intake;
 use crate::lanes::Lanes;
 use crate::rules::Rules;
-use crate::{Deps, Shared, brake, quiet, retention, rules};
+use crate::{Deps, Shared, brake, quiet, retention, rules, storms};
 
 /// Deliveries taken from the live stream at once: enough to fill a transaction.
 const LIVE_BATCH: usize = 500;
@@ -122,6 +122,7 @@ pub async fn run(args: Args) -> Result<()> {
         lease,
         cut,
         braked: Notify::new(),
+        stormed: Notify::new(),
         worker,
     });
     let lost = Lost::default();
@@ -203,6 +204,8 @@ async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks:
     }
     let (brake, token) = (deps.clone(), stop.clone());
     tasks.spawn(async move { brake::watch(&brake, token).await });
+    let (telling, token) = (deps.clone(), stop.clone());
+    tasks.spawn(async move { storms::watch(&telling, token).await });
     let (gauges, bus, token) = (deps.clone(), bus.clone(), stop.clone());
     tasks.spawn(async move { measure(&gauges, &bus, token).await });
 

@@ -6,16 +6,20 @@ use std::time::Duration;
 use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{Claim, StepEnd, StepState, Turn};
+use domain::journal::{Claim, MayPost, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
-use effects::{EffectError, Receipt};
+use effects::{EffectError, Receipt, Service};
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
 
-use crate::{Deps, brake, process};
+use crate::{Deps, brake, process, storms};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why a Slack message waits.
+const NOT_ITS_TURN: &str =
+    "Slack takes about one message a second and channel, and others are before this one";
 
 /// How the steps of a decision stand after one attempt at all of them.
 #[derive(Debug, Default)]
@@ -30,6 +34,8 @@ pub(crate) struct Standing {
     pub(crate) failed: Option<String>,
     /// The first rule of which something is held.
     pub(crate) held: Option<String>,
+    /// The first rule of which a message is told with others, and not yet surely told.
+    pub(crate) folded: Option<String>,
 }
 
 impl Standing {
@@ -67,6 +73,8 @@ enum Went {
     NotNow(String, Duration),
     /// Its rule is paused.
     Held,
+    /// It is told with others of its kind.
+    Folded,
 }
 
 /// Whom and when a step is about.
@@ -74,8 +82,15 @@ enum Went {
 struct About<'a> {
     tenant: &'a str,
     occurred_at: Timestamp,
-    /// Nothing is for good: it is tried until it is done.
-    insists: bool,
+    /// Whose message it is, if it is one. What a worker tells on its own is tried until it is done.
+    of: storms::Of<'a>,
+}
+
+impl About<'_> {
+    /// Nothing is for good.
+    fn insists(&self) -> bool {
+        matches!(self.of, storms::Of::Worker)
+    }
 }
 
 /// Attempts every step that is not settled. Rules do not wait for one another; within a rule a step that fails stops
@@ -87,7 +102,7 @@ pub(crate) async fn perform(deps: &Deps, event: &Event, decision: &Decision) -> 
         let length = steps.iter().take_while(|step| step.rule == first.rule).count();
         let (of_rule, rest) = steps.split_at(length);
         steps = rest;
-        of_one_rule(deps, event, of_rule, &mut standing).await?;
+        of_one_rule(deps, event, &decision.run, of_rule, &mut standing).await?;
     }
     Ok(standing)
 }
@@ -95,12 +110,15 @@ pub(crate) async fn perform(deps: &Deps, event: &Event, decision: &Decision) -> 
 async fn of_one_rule(
     deps: &Deps,
     event: &Event,
+    run: &str,
     steps: &[Step],
     standing: &mut Standing,
 ) -> Result<(), StoreError> {
-    let about = About { tenant: &event.tenant, occurred_at: event.occurred_at, insists: false };
     let mut superseded = Vec::new();
     for (place, step) in steps.iter().enumerate() {
+        // A text that had to be corrected says something of its own.
+        let of = storms::Of::Event { event, run, may_fold: superseded.is_empty() };
+        let about = About { tenant: &event.tenant, occurred_at: event.occurred_at, of };
         match one(deps, about, step, &superseded).await? {
             Went::Settled => {}
             Went::Superseded => superseded.push(&step.action),
@@ -116,6 +134,9 @@ async fn of_one_rule(
                 deps.braked.notify_one();
                 standing.held.get_or_insert_with(|| step.rule.clone());
                 return Ok(());
+            }
+            Went::Folded => {
+                standing.folded.get_or_insert_with(|| step.rule.clone());
             }
             Went::NotNow(why, wait) => {
                 standing.not_now(why, wait);
@@ -146,15 +167,26 @@ async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
 
 /// Sends the message about a pause; why it is to be tried again, if so.
 pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Option<String>, StoreError> {
-    let about = About { tenant, occurred_at: deps.clock.now(), insists: true };
+    let about = About { tenant, occurred_at: deps.clock.now(), of: storms::Of::Worker };
     Ok(match one(deps, about, step, &[]).await? {
         Went::Wait(why, _) | Went::NotNow(why, _) => Some(why),
-        Went::Busy(_) | Went::Settled | Went::Superseded | Went::Failed(_) | Went::Held => None,
+        Went::Busy(_) | Went::Settled | Went::Superseded | Went::Failed(_) | Went::Held | Went::Folded => {
+            None
+        }
     })
 }
 
 async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action]) -> Result<Went, StoreError> {
     let action = corrected(&step.action, superseded);
+    match storms::may_post(deps, about.of, step).await? {
+        MayPost::Yes => {}
+        MayPost::At(at) => storms::wait_until(deps, at).await,
+        MayPost::Folded => return Ok(Went::Folded),
+        MayPost::NotBefore(at) => {
+            let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();
+            return Ok(Went::NotNow(NOT_ITS_TURN.to_owned(), wait));
+        }
+    }
     let now = deps.clock.now();
     let turn = Turn::of(&step.action, about.occurred_at);
     let turn = turn.as_ref();
@@ -168,6 +200,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
             )));
         }
         Claim::Settled(StepState::Superseded) => return Ok(Went::Superseded),
+        Claim::Settled(StepState::Folded) => return Ok(Went::Folded),
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Held => return Ok(Went::Held),
         Claim::Busy { until } => {
@@ -212,11 +245,14 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
     let (sign, why) =
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);
+    if let (Service::Slack, Err(error)) = (&service, &performed) {
+        storms::heard(deps, error).await?;
+    }
     let (end, asked, blameless) = match performed {
         Ok(Receipt { request, answer }) => {
             (StepEnd::of_success(repeatable, begun, request, answer), None, None)
         }
-        Err(EffectError::Permanent { why }) if about.insists => {
+        Err(EffectError::Permanent { why }) if about.insists() => {
             (StepEnd::Again { why, uncertain: false }, None, None)
         }
         Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None, None),

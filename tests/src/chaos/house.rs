@@ -325,6 +325,7 @@ timeout = "3s"
 token = "env:SLACK_BOT_TOKEN"
 channel = "#chaos"
 base_url = "{slack}"
+channel_interval = "0s"
 timeout = "3s"
 [jetstream]
 replicas = {replicas}

@@ -119,7 +119,7 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
             record.row.why.as_deref().unwrap_or("no reason is told")
         );
         match outcome {
-            Outcome::Open | Outcome::Retrying => tally.lost(&what),
+            Outcome::Open | Outcome::Retrying | Outcome::Folded => tally.lost(&what),
             // No rule of chaos has a limit.
             Outcome::NoRule | Outcome::Done | Outcome::Dead | Outcome::Held => tally.wrong(&what),
         }
@@ -128,7 +128,7 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
     for step in &record.steps {
         match step.state {
             StepState::Done => tally.steps += 1,
-            StepState::Pending | StepState::Claimed => {
+            StepState::Pending | StepState::Claimed | StepState::Folded => {
                 tally.lost(&format!("step {} is {}", step.step.key.as_str(), step.state.as_str()));
             }
             StepState::Failed | StepState::Skipped | StepState::Held | StepState::Dropped => {
@@ -201,7 +201,7 @@ impl Bounds {
             // A failure that came after a lost answer.
             StepState::Failed => (0, 1),
             // Reported already.
-            StepState::Pending | StepState::Claimed => (0, 2),
+            StepState::Pending | StepState::Claimed | StepState::Folded => (0, 2),
             StepState::Superseded | StepState::Skipped | StepState::Held | StepState::Dropped => (0, 0),
         };
         self.0 += least;

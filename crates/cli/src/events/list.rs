@@ -81,7 +81,7 @@ pub(super) fn outcome(outcome: Outcome) -> Cell {
     match outcome {
         Outcome::Done => cell.green(),
         Outcome::Dead => cell.red(),
-        Outcome::Open | Outcome::Retrying | Outcome::Held => cell.yellow(),
+        Outcome::Open | Outcome::Retrying | Outcome::Held | Outcome::Folded => cell.yellow(),
         Outcome::NoRule => cell.dim(),
     }
 }

@@ -11,7 +11,7 @@ pub(crate) fn outcome(outcome: Outcome) -> String {
     match outcome {
         Outcome::Done => green(outcome.as_str()),
         Outcome::Dead => red(outcome.as_str()),
-        Outcome::Open | Outcome::Retrying | Outcome::Held => yellow(outcome.as_str()),
+        Outcome::Open | Outcome::Retrying | Outcome::Held | Outcome::Folded => yellow(outcome.as_str()),
         Outcome::NoRule => dim(outcome.as_str()),
     }
 }
@@ -20,9 +20,11 @@ fn state(state: StepState) -> String {
     match state {
         StepState::Done => green(state.as_str()),
         StepState::Failed => red(state.as_str()),
-        StepState::Pending | StepState::Claimed | StepState::Unknown | StepState::Held => {
-            yellow(state.as_str())
-        }
+        StepState::Pending
+        | StepState::Claimed
+        | StepState::Unknown
+        | StepState::Held
+        | StepState::Folded => yellow(state.as_str()),
         StepState::Superseded | StepState::Skipped | StepState::Dropped => dim(state.as_str()),
     }
 }

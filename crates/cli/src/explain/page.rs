@@ -121,9 +121,11 @@ fn of_record(head: &str, record: &StepRecord) -> Vec<String> {
     let state = match record.state {
         StepState::Done => green(record.state.as_str()),
         StepState::Failed => red(record.state.as_str()),
-        StepState::Pending | StepState::Claimed | StepState::Unknown | StepState::Held => {
-            yellow(record.state.as_str())
-        }
+        StepState::Pending
+        | StepState::Claimed
+        | StepState::Unknown
+        | StepState::Held
+        | StepState::Folded => yellow(record.state.as_str()),
         StepState::Superseded | StepState::Skipped | StepState::Dropped => dim(record.state.as_str()),
     };
     let action = &record.step.action;

@@ -127,8 +127,8 @@ impl Planner<'_> {
         for step in record.steps.iter().filter(|step| step.step.key.as_str().starts_with(&of_run)) {
             match step.state {
                 StepState::Done | StepState::Superseded => done += 1,
-                // A person decides about these elsewhere.
-                StepState::Held | StepState::Dropped => {}
+                // A person decides about these elsewhere, or a storm's message tells them.
+                StepState::Held | StepState::Dropped | StepState::Folded => {}
                 StepState::Pending
                 | StepState::Claimed
                 | StepState::Failed

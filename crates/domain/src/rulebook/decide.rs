@@ -71,11 +71,9 @@ pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<
     let work_out = |rule: &Rule, compiled: &Compiled, found: &Match| match found {
         Match::No(verdict) => Fate::plain(verdict.clone()),
         Match::Asks(needs) => Fate::Asks(needs.clone()),
-        Match::Unchanged { new_value } => Fate::Settled {
-            verdict: Verdict::Unchanged,
-            actions: Vec::new(),
-            new_value: new_value.clone().filter(|_| rule.mode == Mode::Live),
-        },
+        Match::Unchanged { new_value } => {
+            Fate::Settled { verdict: Verdict::Unchanged, actions: Vec::new(), new_value: new_value.clone() }
+        }
         Match::Yes { new_value } => {
             if let Some(by) = by(&rule.name, false) {
                 return Fate::plain(Verdict::Silenced { by });
@@ -86,9 +84,12 @@ pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<
             match steps::plan(book, rule, &compiled.steps, case, context) {
                 Planned::Asks(needs) => Fate::Asks(needs),
                 Planned::Broken(why) => Fate::plain(Verdict::Broken { why }),
-                Planned::Actions(actions) if rule.mode == Mode::Shadow => {
-                    Fate::plain(Verdict::Shadow { actions })
-                }
+                // It remembers what it would have told, as it would in life.
+                Planned::Actions(actions) if rule.mode == Mode::Shadow => Fate::Settled {
+                    verdict: Verdict::Shadow { actions },
+                    actions: Vec::new(),
+                    new_value: new_value.clone(),
+                },
                 Planned::Actions(actions) => {
                     let actions = distinct(actions);
                     let verdict = Verdict::Matched { steps: actions.len() };
@@ -125,10 +126,12 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
         }
     }
     let Some(changed) = &compiled.changed else { return Match::Yes { new_value: None } };
-    let last = case.facts.last_values.get(&rule.name);
+    let memory = rule.memory();
+    // What was recorded before rules in shadow had a memory of their own, or is given in a scenario, has the rule's name.
+    let last = case.facts.last_values.get(&*memory).or_else(|| case.facts.last_values.get(&rule.name));
     let mut needs = Needs::new();
     if last.is_none() {
-        needs.insert(Need::LastValue { rule: rule.name.clone() });
+        needs.insert(Need::LastValue { rule: memory.into_owned() });
     }
     let value = match changed.value(case, context) {
         Evaluated::Value(value) => value,
@@ -211,7 +214,7 @@ fn plan(book: &Rulebook, case: &Case<'_>, fates: Vec<Fate>) -> Plan {
             action,
         });
         plan.steps.extend(steps);
-        plan.new_values.extend(new_value.map(|value| NewValue { rule: rule.name.clone(), value }));
+        plan.new_values.extend(new_value.map(|value| NewValue { rule: rule.memory().into_owned(), value }));
         plan.verdicts.push(RuleVerdict { rule: rule.name.clone(), verdict });
     }
     plan

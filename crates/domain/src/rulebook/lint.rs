@@ -134,6 +134,7 @@ impl Lint<'_> {
         for (number, sides) in rules.iter().enumerate() {
             let name = &sides.rule.name;
             self.nothing_to_do(sides);
+            self.nothing_to_fold(sides);
             if self.never(sides) {
                 continue;
             }
@@ -158,6 +159,18 @@ impl Lint<'_> {
         if rule.steps.is_empty() && rule.instead_of.is_empty() {
             let sentence = format!("rule `{}` does nothing: it has no [[rule.do]]", rule.name);
             self.say(Severity::Warning, sides.compiled.at, sentence);
+        }
+    }
+
+    fn nothing_to_fold(&mut self, sides: &Sides<'_>) {
+        let posts =
+            sides.compiled.steps.iter().any(|step| matches!(step.action, CompiledAction::Slack { .. }));
+        if let Some(at) = sides.compiled.fold_at.filter(|_| !posts) {
+            let sentence = format!(
+                "rule `{}`, fold: it has no effect, because the rule posts nothing to Slack",
+                sides.rule.name
+            );
+            self.say(Severity::Warning, at, sentence);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod action;
 mod fields;
+mod per;
 mod table;
 
 use std::ops::Range;
@@ -16,10 +17,9 @@ pub(super) use self::table::{Field, RULE, Shape};
 use super::check::{self, Checked, Problem};
 use super::context::Reads;
 use super::language::{Condition, Text, Texts};
-use super::{Limit, Mode, Of, Rule, StepRule};
+use super::{Mode, Of, Rule, StepRule};
 use crate::config::{Complaint, nearest};
 use crate::event::Kind;
-use crate::span;
 
 /// What [`read`] makes of a file.
 pub(super) struct Read {
@@ -34,6 +34,8 @@ pub(super) struct Read {
 pub(super) struct Compiled {
     /// Of the rule's name.
     pub(super) at: usize,
+    /// Of `fold`, where there is one.
+    pub(super) fold_at: Option<usize>,
     /// Of the names in `instead_of`.
     pub(super) instead_of_at: Vec<usize>,
     pub(super) when: Vec<Condition>,
@@ -141,7 +143,8 @@ fn rule(
         changed_text.as_ref().and_then(|source| condition(reader, source, &format!("{place}changed: ")));
     let instead_of =
         get(table, "instead_of").map(|item| reader.texts(item, "instead_of", &place)).unwrap_or_default();
-    let limit = get(table, "limit").and_then(|item| limit(reader, item, &place));
+    let limit = get(table, "limit").and_then(|item| per::limit(reader, item, &place));
+    let fold = get(table, "fold").and_then(|item| per::fold(reader, item, &place));
     let (mut steps, mut compiled_steps) = (Vec::new(), Vec::new());
     let tables = get(table, "do").map(|item| reader.tables(item, "rule.do")).unwrap_or_default();
     for (step, (table, at)) in tables.into_iter().enumerate() {
@@ -171,10 +174,12 @@ fn rule(
             changed: changed_text.map(|changed| changed.text),
             instead_of: instead_of.iter().map(|name| name.text.clone()).collect(),
             limit,
+            fold,
             steps,
         },
         compiled: Compiled {
             at: name.span.start,
+            fold_at: get(table, "fold").map(|item| item.span().start),
             instead_of_at: instead_of.iter().map(|name| name.span.start).collect(),
             when,
             changed,
@@ -219,37 +224,6 @@ fn checked(
             None
         }
     }
-}
-
-fn limit(reader: &mut Reader<'_>, item: &toml::Spanned<DeValue<'_>>, place: &str) -> Option<Limit> {
-    let DeValue::Table(table) = item.get_ref() else {
-        let sentence = format!("{place}`limit` is a table, such as {{ tenants = 10, per = \"10m\" }}");
-        reader.say(&item.span(), sentence);
-        return None;
-    };
-    reader.only(table, &["tenants", "per"], &format!("{place}limit: "));
-    let tenants = match get(table, "tenants").map(|item| (item.get_ref(), item.span())) {
-        Some((DeValue::Integer(number), _)) => {
-            u32::from_str_radix(number.as_str(), number.radix()).ok().filter(|tenants| *tenants > 0)
-        }
-        _ => None,
-    };
-    if tenants.is_none() {
-        let at = get(table, "tenants").map_or_else(|| item.span(), toml::Spanned::span);
-        reader.say(&at, format!("{place}limit: `tenants` is a whole number of at least 1"));
-    }
-    let per = match get(table, "per") {
-        None => {
-            reader.say(&item.span(), format!("{place}limit: `per` is missing, such as per = \"10m\""));
-            None
-        }
-        Some(item) => reader.text(item, "per", &format!("{place}limit: ")).and_then(|given| {
-            span::duration(&given.text)
-                .map_err(|why| reader.say(&given.span, format!("{place}limit: {why}")))
-                .ok()
-        }),
-    };
-    Some(Limit { tenants: tenants?, per: per? })
 }
 
 fn names(reader: &mut Reader<'_>, drafts: &[Draft]) {

@@ -73,6 +73,15 @@ fn shape(shape: Shape) -> Value {
             "required": ["tenants", "per"],
             "additionalProperties": false,
         }),
+        Shape::Fold => json!({
+            "type": "object",
+            "properties": {
+                "after": { "type": "integer", "minimum": 0, "description": "How many are posted on their own; 0 for none." },
+                "per": { "type": "string", "pattern": crate::span::DURATION, "description": "Within this time, such as \"10m\"; it is over once none came for so long." },
+            },
+            "required": ["after", "per"],
+            "additionalProperties": false,
+        }),
         Shape::Action | Shape::Steps => json!({}),
     }
 }

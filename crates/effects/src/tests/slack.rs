@@ -5,6 +5,7 @@ use sandbox::Fault;
 use serde_json::json;
 
 use super::*;
+use crate::Told;
 
 #[tokio::test]
 async fn a_message_goes_to_its_channel_or_the_configured_one() {
@@ -92,4 +93,27 @@ async fn a_message_without_a_way_out_is_permanent() {
     let stage = Stage::new().await;
     let action = Action::Slack { channel: Some(String::new()), text: "x".into() };
     assert!(permanent(stage.world.perform(&action).await).contains("channel"));
+}
+
+#[tokio::test]
+async fn a_message_is_told_again_in_its_place_and_anew_when_it_is_gone() {
+    let stage = Stage::new().await;
+    let posted = stage.world.tell(Some("#on-call"), None, "one").await.unwrap();
+    let Told::Posted { message: Some(message), .. } = posted else { panic!("{posted:?}") };
+    let updated = stage.world.tell(Some("#on-call"), Some(&message), "two").await.unwrap();
+    let Told::Updated(receipt) = updated else { panic!("{updated:?}") };
+    assert!(receipt.request.starts_with("POST chat.update {"), "{receipt:?}");
+    assert_eq!(stage.slack.texts(), ["two"]);
+    for error in ["message_not_found", "cant_update_message", "edit_window_closed"] {
+        stage.slack.next(Fault::slack_error(error));
+        let told = stage.world.tell(None, Some(&message), "three").await.unwrap();
+        assert!(matches!(&told, Told::Gone { why } if why.contains(error)), "{told:?}");
+    }
+    stage.slack.next(Fault::slack_error("invalid_auth"));
+    let refused = stage.world.tell(None, Some(&message), "three").await;
+    assert!(matches!(&refused, Err(EffectError::Permanent { .. })), "{refused:?}");
+    stage.slack.next(Fault::CutBefore);
+    let lost = stage.world.tell(None, Some(&message), "three").await;
+    assert!(matches!(&lost, Err(EffectError::Transient { uncertain: true, .. })), "{lost:?}");
+    assert_eq!(stage.slack.texts(), ["two"]);
 }

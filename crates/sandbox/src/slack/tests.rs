@@ -42,6 +42,28 @@ async fn a_message_is_kept_and_answered_with_channel_and_ts() {
 }
 
 #[tokio::test]
+async fn a_message_is_updated_by_the_channels_id_and_its_ts() {
+    let slack = Slack::new(TOKEN);
+    let server = slack.start().await;
+    let posted = say(&server, &json!({"channel": "#c", "text": "one"})).await;
+    let update = |body: Value| {
+        let server = &server;
+        async move {
+            let sent = post(server, "api/chat.update", Some(TOKEN), &body.to_string()).await.unwrap();
+            sent.json::<Value>().await.unwrap()
+        }
+    };
+    let ts = &posted["ts"];
+    let answer = update(json!({"channel": posted["channel"], "ts": ts, "text": "two"})).await;
+    assert_eq!((&answer["ok"], &answer["ts"]), (&json!(true), ts));
+    assert_eq!((slack.texts(), slack.messages()[0].updates), (vec!["two".to_owned()], 1));
+    let by_name = update(json!({"channel": "#c", "ts": ts, "text": "x"})).await;
+    assert_eq!(by_name["error"], "channel_not_found");
+    let unknown = update(json!({"channel": posted["channel"], "ts": "1.2", "text": "x"})).await;
+    assert_eq!(unknown["error"], "message_not_found");
+}
+
+#[tokio::test]
 async fn refusals_come_as_ok_false_and_keep_nothing() {
     let slack = Slack::new(TOKEN);
     let server = slack.start().await;

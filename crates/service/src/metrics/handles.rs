@@ -253,6 +253,10 @@ pub struct WorkerMetrics {
     pub reload_failures: Counter,
     /// Events deleted by the retention sweep.
     pub retention_deleted: Counter,
+    /// Storms that are not summed up.
+    pub storms_open: Gauge,
+    /// Messages that are to be told in them.
+    pub storm_waiting: Gauge,
     /// Events that no worker has taken yet.
     pub queue_pending: Gauge,
     /// Events taken and not yet settled.
@@ -276,6 +280,8 @@ impl WorkerMetrics {
             retries: Counter::default(),
             reload_failures: Counter::default(),
             retention_deleted: Counter::default(),
+            storms_open: Gauge::default(),
+            storm_waiting: Gauge::default(),
             queue_pending: Gauge::default(),
             queue_in_flight: Gauge::default(),
         };
@@ -289,6 +295,8 @@ impl WorkerMetrics {
         add(registry, &super::PROCESS, metrics.process.clone());
         add(registry, &super::RETRIES, metrics.retries.clone());
         add(registry, &super::BURIED, metrics.buried.clone());
+        add(registry, &super::STORMS_OPEN, metrics.storms_open.clone());
+        add(registry, &super::STORM_WAITING, metrics.storm_waiting.clone());
         add(registry, &super::QUEUE_PENDING, metrics.queue_pending.clone());
         add(registry, &super::QUEUE_IN_FLIGHT, metrics.queue_in_flight.clone());
         add(registry, &super::RELOAD_FAILURES, metrics.reload_failures.clone());

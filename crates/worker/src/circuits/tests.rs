@@ -70,14 +70,19 @@ async fn a_short_request_to_slow_down_is_waited_out_and_a_long_one_is_not() {
     // The time of the runtime, which stands still until everybody waits.
     let circuits = circuits("", Clock::from_fn(|| at_start() + STARTED.get().expect("set").elapsed()));
     let slow_down = |secs| Sign::SlowDown(Some(Duration::from_secs(secs)));
-    circuits.enter(&Service::Slack, "a").await.unwrap().ended(slow_down(3), "429");
+    circuits.enter(&hotglue(), "a").await.unwrap().ended(slow_down(3), "429");
     let before = tokio::time::Instant::now();
-    let pass = circuits.enter(&Service::Slack, "b").await.expect("waited");
+    let pass = circuits.enter(&hotglue(), "b").await.expect("waited");
     assert!(before.elapsed() >= Duration::from_secs(3));
     pass.ended(slow_down(60), "429");
-    let wait = circuits.enter(&Service::Slack, "c").await.expect_err("too long");
+    let wait = circuits.enter(&hotglue(), "c").await.expect_err("too long");
     assert!(wait > LONGEST_IN_PLACE);
     assert_eq!(circuits.gate(), Gate::Open, "what is about other services goes on");
+    circuits.enter(&Service::Slack, "a").await.unwrap().ended(slow_down(1), "429");
+    circuits
+        .enter(&Service::Slack, "b")
+        .await
+        .expect_err("whoever waited here would lose its turn in the channel");
 }
 
 #[tokio::test]

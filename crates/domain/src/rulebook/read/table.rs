@@ -22,6 +22,7 @@ pub(in crate::rulebook) enum Shape {
     /// With what holds unless it is given.
     Of(Of),
     Limit,
+    Fold,
     Steps,
 }
 
@@ -47,6 +48,11 @@ pub(in crate::rulebook) const RULE: &[Field] = &[
     ),
     field("instead_of", Shape::Texts, "Rules that keep silent when this one matches."),
     field("limit", Shape::Limit, "The blast radius: how many tenants it may touch within a time."),
+    field(
+        "fold",
+        Shape::Fold,
+        "Storms: how many Slack messages of one kind are posted on their own within a time; the rest is told in one.",
+    ),
     field("do", Shape::Steps, "The steps, done in order."),
 ];
 

@@ -117,6 +117,27 @@ fn changed_acts_once_until_the_value_is_another_one() {
 }
 
 #[test]
+fn in_shadow_changed_remembers_on_its_own_what_it_would_have_told() {
+    let text = "[[rule]]\nname='r'\nmode='shadow'\nchanged='tenant.config_problems'\n[[rule.do]]\naction='slack'\ntext='x'\n";
+    let book = book(text);
+    let (event, flow) = (failed_job(), flow());
+    let needs = book.decide(&case(&event, &Facts::default(), &flow)).expect_err("asks");
+    assert_eq!(needs, [Need::Config, Need::LastValue { rule: "shadow/r".to_owned() }].into());
+    for (last, acts) in [(None, true), (Some("[\"/a is missing\"]"), false), (Some("[]"), true)] {
+        let facts = Facts {
+            config_problems: Some(vec!["/a is missing".to_owned()]),
+            last_values: [("shadow/r".to_owned(), last.map(str::to_owned))].into(),
+            ..Facts::default()
+        };
+        let plan = book.decide(&case(&event, &facts, &flow)).expect("knows");
+        assert!(plan.steps.is_empty());
+        assert_eq!(matches!(plan.verdicts[0].verdict, Verdict::Shadow { .. }), acts, "{last:?}");
+        assert!(plan.new_values.iter().all(|new| new.rule == "shadow/r"), "life is not touched");
+        assert_eq!(plan.new_values.len(), usize::from(acts));
+    }
+}
+
+#[test]
 fn of_all_means_the_target_too_where_there_is_one() {
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='disable_schedule'\n";
     let book = book(text);
@@ -304,5 +325,26 @@ proptest! {
         if !tenant.is_empty() && !tap.is_empty() {
             prop_assert_eq!(plan.broken(), None);
         }
+    }
+}
+
+#[test]
+fn a_fold_is_read_as_strictly_as_a_limit() {
+    let text = |fold: &str| {
+        format!("{}fold = {fold}\n[[rule.do]]\naction='slack'\ntext='x'\n", "[[rule]]\nname='r'\n")
+    };
+    let read = book(&text("{ after = 0, per = \"90s\" }")).rules()[0].fold;
+    assert_eq!(read, Some(Fold { after: 0, per: Duration::from_secs(90) }));
+    for (fold, said) in [
+        ("3", "`fold` is a table, such as { after = 3, per = \"10m\" }"),
+        ("{ after = 3 }", "fold: `per` is missing"),
+        ("{ per = \"10m\" }", "fold: `after` is a whole number of at least 0"),
+        ("{ after = -1, per = \"10m\" }", "fold: `after` is a whole number of at least 0"),
+        ("{ after = 3, per = \"10ms\" }", "`per` is too short: write \"1s\" or more"),
+        ("{ after = 3, per = \"soon\" }", "is not a length of time"),
+        ("{ after = 3, per = \"10m\", within = 1 }", "within"),
+    ] {
+        let complaint = refused(&text(fold));
+        assert!(complaint.contains(said) && complaint.contains("3:"), "{fold}: {complaint}");
     }
 }

@@ -172,3 +172,13 @@ fn every_file_of_scenarios_ships() {
     rules.sort();
     assert_eq!(names, rules);
 }
+
+#[test]
+fn a_fold_that_folds_nothing_is_found() {
+    let silent = "[[rule]]\nname = \"r\"\nfold = { after = 3, per = \"10m\" }\n[[rule.do]]\naction = \"disable_schedule\"\n";
+    assert_eq!(
+        found(silent),
+        "3:8: warning: rule `r`, fold: it has no effect, because the rule posts nothing to Slack"
+    );
+    assert_eq!(found(&rule("r", "fold = { after = 3, per = \"10m\" }")), "");
+}

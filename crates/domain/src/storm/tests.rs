@@ -1,0 +1,336 @@
+//! What is one kind, what is told of it, and how fast.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::pace::{Answer, BURST, Line, Pace, Who};
+use super::{Kind, running, summary};
+use crate::event::Event;
+use crate::journal::{Storm, StormState};
+use crate::names::EventId;
+use crate::plan::LIVE;
+use crate::rulebook::scenario::read_event;
+
+fn event(tenant: &str, job_id: &str, error: &str) -> Event {
+    let body =
+        r#"{"job_id":"j","env_id":"dev","flow_id":"f","tenant":"t","tap":"exact","status":"SYNC_FAILED"}"#;
+    let mut event = read_event(body.as_bytes()).unwrap();
+    event.tenant = tenant.to_owned();
+    event.job_id = job_id.to_owned();
+    event.job_name = format!("wh-{tenant}-{job_id}");
+    event.error = error.to_owned();
+    event
+}
+
+fn kind(event: &Event) -> Kind {
+    Kind::of(event, LIVE, "job-failed", None, "told")
+}
+
+fn shape(error: &str) -> String {
+    kind(&event("1414_1", "aB3dE6", error)).shape
+}
+
+/// Errors of life, with what differs in them left open.
+const ERRORS: [&str; 12] = [
+    "Traceback (most recent call last):\n  File \"/app/tap.py\", line {n}, in <module>\n    sync()\nrequests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: https://start.exactonline.nl/api/v1/{n}/items?$filter={hex}",
+    "Tenant {tenant}: rate limit exceeded per day, please wait until {date}",
+    "RuntimeError: Failed OAuth login, response was '{name}'. Bad Request for url: https://start.exactonline.nl/api/oauth2/token",
+    "could not connect to server at 10.{n}.0.{n}, port {n}: Connection refused",
+    "job {job} of {tenant} was killed: out of memory ({n} MiB)",
+    "invalid email address {email} in row {n} of the export",
+    "record {uuid} was rejected: the supplier is not active",
+    "{date} ERROR target: table \"{name}\" has no column of that type",
+    "schema validation of stream items failed at {n} of {n} records, see run {hex}",
+    "Read timed out after {n} s while asking for page {n}",
+    "the credentials of {email} were revoked on {date}",
+    "upload of export-{hex}.csv was denied by the bucket",
+];
+
+#[derive(Debug, Clone)]
+struct Slots {
+    tenant: String,
+    job: String,
+    number: u32,
+    hex: String,
+    uuid: String,
+    name: String,
+    email: String,
+    date: String,
+}
+
+fn slots() -> impl Strategy<Value = Slots> {
+    let date = (1i64..4_000_000_000)
+        .prop_map(|second| Timestamp::from_second(second).unwrap().strftime("%Y-%m-%dT%H:%M:%S").to_string());
+    let forms = prop_oneof![Just(""), Just("Z"), Just("+00:00"), Just(".123456+02:00")];
+    let ids = ("[a-z]{0,4}[0-9]{1,6}_[0-9]{1,2}", "[a-zA-Z]{3}[0-9][a-zA-Z0-9]{4}", "[0-9a-f]{12}[0-9]");
+    let more = ("[A-Z][a-z]{2,9} [A-Z][a-z]{2,9}", "[a-z]{2,9}\\.[a-z]{2,9}@[a-z]{3,9}\\.nl", any::<u32>());
+    (ids, more, any::<u128>(), date, forms).prop_map(|(ids, more, uuid, date, form)| {
+        let hex = format!("{uuid:032x}");
+        Slots {
+            tenant: ids.0,
+            job: ids.1,
+            number: more.2,
+            hex: ids.2,
+            uuid: format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]),
+            name: more.0,
+            email: more.1,
+            date: format!("{date}{form}"),
+        }
+    })
+}
+
+impl Slots {
+    fn failure(&self, template: &str) -> Kind {
+        let error = template
+            .replace("{tenant}", &self.tenant)
+            .replace("{job}", &self.job)
+            .replace("{n}", &self.number.to_string())
+            .replace("{hex}", &self.hex)
+            .replace("{uuid}", &self.uuid)
+            .replace("{name}", &self.name)
+            .replace("{email}", &self.email)
+            .replace("{date}", &self.date);
+        kind(&event(&self.tenant, &self.job, &error))
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_same_error_of_other_tenants_jobs_and_times_is_one_kind(one in slots(), other in slots(), which in 0..ERRORS.len()) {
+        let (one, other) = (one.failure(ERRORS[which]), other.failure(ERRORS[which]));
+        prop_assert_eq!(&one.shape, &other.shape);
+        prop_assert_eq!(one.digest, other.digest);
+    }
+
+    #[test]
+    fn different_errors_are_different_kinds(slots in slots(), which in 0..ERRORS.len(), other in 0..ERRORS.len()) {
+        prop_assume!(which != other);
+        prop_assert_ne!(slots.failure(ERRORS[which]).digest, slots.failure(ERRORS[other]).digest);
+    }
+
+    #[test]
+    fn no_error_is_too_strange(error in ".{0,400}", tenant in ".{0,20}") {
+        let kind = kind(&event(&tenant, "j", &error));
+        prop_assert!(kind.shape.chars().count() <= 300);
+        prop_assert_eq!(kind.digest.len(), 16);
+    }
+
+    /// Whoever asks and comes back when told, nobody is let through too early, and everybody in the end.
+    #[test]
+    fn no_window_holds_more_than_the_pace_and_all_get_through(
+        arrivals in prop::collection::vec(0i64..20_000_000, 1..60),
+        late in prop::collection::vec(0i64..300_000, 60),
+        quiet in prop::option::of(0i64..20_000_000),
+    ) {
+        let (pace, start) = (Pace::new(Duration::from_secs(1)), 1_700_000_000_000_000);
+        let instant = |micros| Timestamp::from_microsecond(micros).unwrap();
+        let (mut line, mut gone, mut asked) = (Line::default(), Vec::new(), 0);
+        let mut waiting: Vec<_> = arrivals.iter().map(|at| (start + at, None)).collect();
+        let blocked = quiet.map_or(0, |from| start + from + 5_000_000);
+        let mut told_quiet = false;
+        while !waiting.is_empty() {
+            waiting.sort_unstable_by_key(|(at, _)| std::cmp::Reverse(*at));
+            let (now, told) = waiting.pop().unwrap();
+            if let Some(from) = quiet && now >= start + from && !told_quiet {
+                told_quiet = true;
+                line = pace.blocked(line, blocked);
+            }
+            let until = if told_quiet { blocked } else { 0 };
+            let (next, answer) = pace.ask(line, until, Who::Queues { told: told.map(instant) }, instant(now));
+            line = next;
+            asked += 1;
+            match answer {
+                Answer::Now => gone.push(now),
+                Answer::At(_) => unreachable!("it queues"),
+                Answer::NotBefore(at) => {
+                    let at = at.as_microsecond();
+                    prop_assert!(at > now);
+                    waiting.push((at + late[asked % late.len()], Some(at)));
+                }
+            }
+            prop_assert!(asked < arrivals.len() * 12, "they come back too often");
+        }
+        for (first, at) in gone.iter().enumerate() {
+            let within = gone[first..].iter().filter(|other| **other < at + 10_000_000).count();
+            prop_assert!(within <= 10 + BURST as usize, "{} in ten seconds", within);
+            if told_quiet {
+                prop_assert!(*at < start + quiet.unwrap() || *at >= blocked, "in the quiet time");
+                let after = gone.iter().filter(|at| (blocked..blocked + 1_000_000).contains(*at)).count();
+                prop_assert!(after <= 1, "a burst after the quiet time");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_backlog_is_let_through_at_the_pace_and_nobody_comes_back_in_vain() {
+    let pace = Pace::new(Duration::from_secs(1));
+    let start = 1_700_000_000_000_000;
+    let instant = |micros| Timestamp::from_microsecond(micros).unwrap();
+    let (mut line, mut waiting, mut gone) = (Line::default(), Vec::new(), 0);
+    for _ in 0..30 {
+        let (next, answer) = pace.ask(line, 0, Who::Queues { told: None }, instant(start));
+        line = next;
+        match answer {
+            Answer::Now => gone += 1,
+            Answer::At(_) => unreachable!("it queues"),
+            Answer::NotBefore(at) => waiting.push(at),
+        }
+    }
+    assert_eq!(gone, BURST as usize);
+    assert_eq!(waiting.last(), Some(&instant(start + 25_000_000)), "30 messages take 25 seconds");
+    for at in waiting {
+        let (next, answer) = pace.ask(line, 0, Who::Queues { told: Some(at) }, at);
+        line = next;
+        assert_eq!(answer, Answer::Now);
+    }
+    // One that comes now waits behind nobody.
+    let (_, answer) = pace.ask(line, 0, Who::Queues { told: None }, instant(start + 31_000_000));
+    assert_eq!(answer, Answer::Now);
+}
+
+#[test]
+fn who_was_told_to_come_back_and_never_did_holds_nobody_up() {
+    let pace = Pace::new(Duration::from_secs(1));
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let line = Line { free_at: 0, queue_until: now.as_microsecond() + 100_000_000 };
+    assert_eq!(pace.ask(line, 0, Who::Queues { told: None }, now).1, Answer::Now);
+}
+
+#[test]
+fn who_goes_first_has_the_next_turn_before_all_that_wait_and_no_two_have_the_same() {
+    let pace = Pace::new(Duration::from_secs(1));
+    let start = Timestamp::from_second(1_700_000_000).unwrap();
+    let later = |seconds| start + SignedDuration::from_secs(seconds);
+    let mut line = Line::default();
+    for _ in 0..30 {
+        line = pace.ask(line, 0, Who::Queues { told: None }, start).0;
+    }
+    let (line, first) = pace.ask(line, 0, Who::First, start);
+    let (line, second) = pace.ask(line, 0, Who::First, start);
+    assert_eq!((first, second), (Answer::At(later(1)), Answer::At(later(2))));
+    // Those who were told to come back at these instants come too early.
+    for (told, turn) in [(1, false), (2, false), (3, true)] {
+        let (_, answer) = pace.ask(line, 0, Who::Queues { told: Some(later(told)) }, later(told));
+        assert_eq!(answer == Answer::Now, turn, "{told}");
+    }
+}
+
+#[test]
+fn without_a_pace_only_the_quiet_time_counts() {
+    let pace = Pace::new(Duration::ZERO);
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let mut line = Line::default();
+    for _ in 0..100 {
+        let (next, answer) = pace.ask(line, 0, Who::Queues { told: None }, now);
+        (line, _) = (next, assert_eq!(answer, Answer::Now));
+    }
+    let quiet = now.as_microsecond() + 2_000_000;
+    let answer = pace.ask(line, quiet, Who::First, now).1;
+    assert_eq!(answer, Answer::NotBefore(Timestamp::from_microsecond(quiet).unwrap()));
+}
+
+#[test]
+fn a_traceback_is_told_by_the_exception_that_ended_it() {
+    let error = "Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n    g()\nrequests.exceptions.HTTPError: 401 Client Error: Unauthorized for url: https://start.exactonline.nl/api/oauth2/token\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"b.py\", line 9, in h\n    raise\nKeyError: 'supplier'\n";
+    assert_eq!(shape(error), "KeyError: 'supplier'", "what is quoted is all that it says");
+    assert_ne!(shape(error), shape(&error.replace("supplier", "warehouse")));
+    let cut = "Traceback (most recent call last):\n  File \"a.py\", line 3, in f\n    g()";
+    assert_eq!(shape(cut), "g()");
+}
+
+#[test]
+fn the_shape_is_readable_and_names_nobody() {
+    let error = "401 for tenant 1414_1, job aB3dE6 at 2026-11-24T09:31:05Z: https://api.x.nl/v1/items?token=abc said 'no access for Jan Jansen' (jan@x.nl), status: 403";
+    assert_eq!(
+        shape(error),
+        "# for tenant <tenant>, job <job> at #: https://api.x.nl/v1/items said '…' (<email>), status: 403"
+    );
+    assert_ne!(shape("upload ended with status 403"), shape("upload ended with status 500"));
+    assert_eq!(shape("page 403 could not be read"), shape("page 7 could not be read"));
+    assert_eq!(shape(r#"{"error": "invalid_grant"}"#), r#"{"error": "invalid_grant"}"#);
+    assert_eq!(shape("failed on Mon, 07 Oct 2026 at last"), shape("failed on Tue, 1 Dec 2026 at last"));
+}
+
+#[test]
+fn where_no_error_is_reported_the_text_says_what_kind_it_is() {
+    let of = |tenant: &str, problem: &str| {
+        let text =
+            format!(":warning: *{tenant}* in f: the tenant's config is not valid.\n• {problem} is missing");
+        Kind::of(&event(tenant, "j", ""), LIVE, "config-invalid", None, &text)
+    };
+    assert_eq!(of("1414_1", "importCredentials").digest, of("2077_3", "importCredentials").digest);
+    assert_ne!(of("1414_1", "importCredentials").digest, of("1414_1", "exportPath").digest);
+}
+
+#[test]
+fn rule_flow_environment_channel_and_run_tell_kinds_apart() {
+    let event = event("1414_1", "j", "out of memory");
+    let kind = |event: &Event, run, rule, channel| Kind::of(event, run, rule, channel, "").digest;
+    let one = kind(&event, LIVE, "r", None);
+    assert_eq!(one, kind(&event, LIVE, "r", None));
+    let mut flow = event.clone();
+    flow.flow_id = "other".to_owned();
+    let mut environment = event.clone();
+    environment.env_id = "other".to_owned();
+    for other in [
+        kind(&event, LIVE, "s", None),
+        kind(&event, LIVE, "r", Some("#c")),
+        kind(&event, "r-1", "r", None),
+        kind(&flow, LIVE, "r", None),
+        kind(&environment, LIVE, "r", None),
+    ] {
+        assert_ne!(one, other);
+    }
+}
+
+fn storm() -> Storm {
+    let since = Timestamp::from_second(1_700_000_000).unwrap();
+    Storm {
+        id: 1,
+        rule: "job-failed".to_owned(),
+        env_id: "dev".to_owned(),
+        flow_id: "JClkCC05S".to_owned(),
+        run: LIVE.to_owned(),
+        channel: None,
+        shape: "no access for <tenant> ```".to_owned(),
+        state: StormState::Open,
+        per_seconds: 600,
+        since,
+        last_at: since + SignedDuration::from_secs(125),
+        alone: 3,
+        messages: 197,
+        waiting: 7,
+        tenants: 57,
+        newest: (0..10).map(|number| format!("t{number}<!here>")).collect(),
+        example: EventId::from_text("abcdef0123456789abcdef"),
+        message: None,
+        told_at: None,
+        failures: 0,
+        why: None,
+    }
+}
+
+#[test]
+fn the_message_says_how_many_whose_since_when_and_where_to_look() {
+    assert_eq!(
+        running(&storm()),
+        ":cyclone: *197 more messages* of rule `job-failed` in flow JClkCC05S, from 57 tenants since 2023-11-14 22:13:20 UTC, the last 2023-11-14 22:15:25 UTC; told here together. The first 3 were posted on their own.\n\
+         ```\nno access for &lt;tenant&gt; '''\n```\n\
+         Newest: t0&lt;!here&gt;, t1&lt;!here&gt;, t2&lt;!here&gt;, t3&lt;!here&gt;, t4&lt;!here&gt;, t5&lt;!here&gt;, t6&lt;!here&gt;, t7&lt;!here&gt;, t8&lt;!here&gt;, t9&lt;!here&gt;, … and 47 more\n\
+         One of them: `gluehook explain abcdef012345`; all: `gluehook events list --rule job-failed`"
+    );
+    let over = summary(&Storm { messages: 1, tenants: 1, alone: 0, newest: vec!["t".to_owned()], ..storm() });
+    assert!(over.starts_with(":checkered_flag: Over since 2023-11-14 22:15:25 UTC: *1 message* of rule"));
+    assert!(over.contains("from 1 tenant since") && over.contains("Newest: t\n"), "{over}");
+    assert!(running(&Storm { run: "r-7".to_owned(), ..storm() }).contains("(replayed, run r-7)"));
+}
+
+#[test]
+fn the_message_stays_short_whatever_it_is_about() {
+    let long = "&".repeat(10_000);
+    let text = running(&Storm { rule: long.clone(), shape: long.clone(), newest: vec![long; 50], ..storm() });
+    assert!(text.len() < 38_000, "{}", text.len());
+}

@@ -1,0 +1,297 @@
+//! Storms, seen from a worker: which Slack messages may go now, and telling many of one kind in one message. Whether a
+//! message folds, and whose turn it is, is decided in the event log, for all workers alike.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use domain::action::Action;
+use domain::breaker::Sign;
+use domain::event::Event;
+use domain::journal::{MayPost, Post, Storm, StormEnd, StormState, Telling};
+use domain::plan::Step;
+use domain::retry::LONGEST_ASKED;
+use domain::storm::pace::{Answer, LONGEST_IN_PLACE, Pace};
+use domain::storm::{Kind, MayFold, running, summary};
+use effects::{EffectError, Receipt, Service, Told};
+use jiff::{SignedDuration, Timestamp};
+use store::StoreError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Deps, process};
+
+/// Between two looks whether a storm is to be told.
+const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks at all of them, for gauges and readiness.
+const SHOW: Duration = Duration::from_secs(5);
+/// Between two updates of one message.
+const UPDATE: Duration = Duration::from_secs(3);
+/// First wait after a call that Slack did not take; doubles up to [`AGAIN_MOST`].
+const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN_MOST: Duration = Duration::from_secs(60);
+/// Room for what is not the call itself.
+const SLOW_MACHINE: Duration = Duration::from_secs(5);
+/// Wait where Slack asks for quiet and does not say for how long.
+const QUIET: Duration = Duration::from_secs(1);
+/// An incoming webhook has a channel of its own, and nobody knows which.
+const WEBHOOK: &str = "(webhook)";
+
+/// Whose Slack message it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Of<'a> {
+    /// A rule's, about an event.
+    Event { event: &'a Event, run: &'a str, may_fold: bool },
+    /// The worker's own, which waits behind nobody.
+    Worker,
+}
+
+/// Whether a step may be posted now; always so if it is no Slack message.
+pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<MayPost, StoreError> {
+    let Action::Slack { channel, text } = &step.action else { return Ok(MayPost::Yes) };
+    let fold = match of {
+        Of::Event { event, run, may_fold: true } => fold(deps, &step.rule)
+            .map(|fold| MayFold { kind: Kind::of(event, run, &step.rule, channel.as_deref(), text), fold }),
+        Of::Event { .. } | Of::Worker => None,
+    };
+    let line = line(deps, channel.as_deref());
+    let queues = matches!(of, Of::Event { .. });
+    let post = Post { step: &step.key, line: &line, pace: pace(deps), queues, fold: fold.as_ref() };
+    let may = deps.store.may_post(post, deps.clock.now()).await?;
+    if may == MayPost::Folded {
+        deps.stormed.notify_one();
+    }
+    Ok(may)
+}
+
+/// As the rulebook has it now, whatever it was when the event was decided about.
+fn fold(deps: &Deps, rule: &str) -> Option<domain::rulebook::Fold> {
+    deps.rules.current().rules().iter().find(|known| known.name == rule)?.fold
+}
+
+fn pace(deps: &Deps) -> Pace {
+    Pace::new(deps.config.slack.as_ref().map(|slack| slack.channel_interval).unwrap_or_default())
+}
+
+/// The line in which a message waits: that of its channel, however it is written.
+fn line(deps: &Deps, channel: Option<&str>) -> String {
+    let Some(slack) = &deps.config.slack else { return String::new() };
+    if slack.webhook_url.is_some() {
+        return WEBHOOK.to_owned();
+    }
+    let channel = channel.or(slack.channel.as_deref()).unwrap_or_default();
+    channel.trim().trim_start_matches('#').to_lowercase()
+}
+
+/// Notes for all workers that Slack has asked for quiet, if it has.
+pub(crate) async fn heard(deps: &Deps, error: &EffectError) -> Result<(), StoreError> {
+    let Sign::SlowDown(asked) = error.sign() else { return Ok(()) };
+    let until = after(deps.clock.now(), asked.unwrap_or(QUIET).min(LONGEST_ASKED));
+    deps.store.quiet(pace(deps), until).await
+}
+
+/// Tells storms until asked to stop, and shows them in gauges and readiness.
+pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
+    let (mut every, mut show_every) = (tokio::time::interval(LOOK), tokio::time::interval(SHOW));
+    let mut crowds = HashMap::new();
+    loop {
+        let look = async {
+            tokio::select! {
+                _ = every.tick() => false,
+                () = deps.stormed.notified() => true,
+                _ = show_every.tick() => true,
+            }
+        };
+        let Some(shows) = stop.run_until_cancelled(look).await else { return };
+        // That the event log is away is told by whoever takes events.
+        if shows && let Ok(storms) = deps.store.storms(0).await {
+            crowds = crowded(deps, &storms);
+            show(deps, &storms);
+        }
+        if deps.observe {
+            continue;
+        }
+        let told = tell_all(deps, &crowds, &stop).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the event log does not say which storms are to be told");
+            false
+        });
+        if told && let Ok(storms) = deps.store.storms(0).await {
+            show(deps, &storms);
+        }
+    }
+}
+
+/// How many storms are told in each line.
+fn crowded(deps: &Deps, storms: &[Storm]) -> HashMap<String, u32> {
+    let mut crowds = HashMap::new();
+    for storm in storms {
+        *crowds.entry(line(deps, storm.channel.as_deref())).or_default() += 1;
+    }
+    crowds
+}
+
+fn show(deps: &Deps, storms: &[Storm]) {
+    let waiting: u64 = storms.iter().map(|storm| u64::from(storm.waiting)).sum();
+    deps.metrics.storms_open.set(i64::try_from(storms.len()).unwrap_or(i64::MAX));
+    deps.metrics.storm_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    let failing: Vec<_> = storms.iter().filter(|storm| storm.failures > 0).collect();
+    let sentence = failing.first().map(|storm| {
+        let waiting: u64 = failing.iter().map(|storm| u64::from(storm.waiting)).sum();
+        let why = storm.why.as_deref().unwrap_or("Slack did not take it");
+        if waiting > 0 {
+            format!("{waiting} Slack messages are waiting to be told (gluehook storms): {why}")
+        } else {
+            format!(
+                "the last word about {} storms is waiting to be told (gluehook storms): {why}",
+                failing.len()
+            )
+        }
+    });
+    deps.readiness.warn_about("storms", sentence.as_deref());
+}
+
+/// Tells what is to be told now. Of several workers, one has each storm. Answers whether there was anything.
+async fn tell_all(
+    deps: &Deps,
+    crowds: &HashMap<String, u32>,
+    stop: &CancellationToken,
+) -> Result<bool, StoreError> {
+    let mut any = false;
+    while !stop.is_cancelled() {
+        let now = deps.clock.now();
+        let lease = after(now, LONGEST_IN_PLACE + call(deps) * 2);
+        let Some(telling) = deps.store.take_storm(&deps.worker, now, lease).await? else {
+            return Ok(any);
+        };
+        any = true;
+        let crowd = crowds.get(&line(deps, telling.storm.channel.as_deref())).copied().unwrap_or(1);
+        let end = tell(deps, &telling, crowd, now).await?;
+        log(&telling.storm, &end);
+        deps.store.settle_storm(&telling, &end, deps.clock.now()).await?;
+    }
+    Ok(any)
+}
+
+async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> Result<StormEnd, StoreError> {
+    let storm = &telling.storm;
+    let circuit = format!("storm {}", storm.id);
+    let now = || deps.clock.now();
+    let pass = match deps.circuits.enter(&Service::Slack, &circuit).await {
+        Ok(pass) => pass,
+        Err(wait) => return Ok(StormEnd::NotNow { next: after(now(), wait) }),
+    };
+    let line = line(deps, storm.channel.as_deref());
+    match deps.store.reserve(&line, pace(deps), now()).await? {
+        Answer::Now => {}
+        Answer::At(at) => wait_until(deps, at).await,
+        Answer::NotBefore(next) => return Ok(StormEnd::NotNow { next }),
+    }
+    // A process that was stopped, or a machine that slept, goes on as if no time had passed; and a call must end before
+    // another worker may have the storm.
+    if now() >= after(taken, LONGEST_IN_PLACE + call(deps)) {
+        return Ok(StormEnd::NotNow { next: now() });
+    }
+    let text = if storm.state == StormState::Over { summary(storm) } else { running(storm) };
+    let telling = deps.world.tell(storm.channel.as_deref(), storm.message.as_ref(), &text);
+    let Some(told) = deps.cut.run_until_cancelled(telling).await else {
+        return Ok(StormEnd::Failed { why: process::CUT.to_owned(), uncertain: true, next: now() });
+    };
+    let (sign, why) = told.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
+    pass.ended(sign, why);
+    let done = |receipt: Receipt, message, next| StormEnd::Told {
+        message,
+        request: format!(
+            "told in one message with {} others of its kind: {}",
+            storm.messages.saturating_sub(1),
+            receipt.request
+        ),
+        answer: receipt.answer,
+        next,
+    };
+    Ok(match told {
+        Ok(Told::Posted { receipt, message }) => {
+            // Without a message that can be updated, a post is one more each time.
+            let pause = match message {
+                Some(_) => between(deps, crowd),
+                None => Duration::from_secs(storm.per_seconds),
+            };
+            done(receipt, message, after(now(), pause))
+        }
+        Ok(Told::Updated(receipt)) => {
+            done(receipt, storm.message.clone(), after(now(), between(deps, crowd)))
+        }
+        Ok(Told::Gone { why }) => {
+            tracing::info!(
+                storm = storm.id,
+                rule = storm.rule,
+                ?why,
+                "another message is posted in its place"
+            );
+            StormEnd::Gone
+        }
+        Err(error) => {
+            heard(deps, &error).await?;
+            let doubled = AGAIN * 2u32.saturating_pow(storm.failures.min(10));
+            let (uncertain, asked) = match &error {
+                EffectError::Transient { uncertain, after, .. } => (*uncertain, *after),
+                EffectError::Permanent { .. } => (false, None),
+            };
+            let wait = doubled.min(AGAIN_MOST).max(asked.unwrap_or_default().min(LONGEST_ASKED));
+            StormEnd::Failed { why: error.why().to_owned(), uncertain, next: after(now(), wait) }
+        }
+    })
+}
+
+/// Waits for a turn that is taken.
+pub(crate) async fn wait_until(deps: &Deps, at: Timestamp) {
+    let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();
+    // Cut, the call that follows is not made.
+    deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await;
+}
+
+/// How long one call may last.
+fn call(deps: &Deps) -> Duration {
+    deps.config.slack.as_ref().map(|slack| slack.timeout).unwrap_or_default() + SLOW_MACHINE
+}
+
+/// Storms leave half of a channel's pace to messages that are posted on their own.
+fn between(deps: &Deps, crowd: u32) -> Duration {
+    let interval = deps.config.slack.as_ref().map(|slack| slack.channel_interval).unwrap_or_default();
+    UPDATE.max(interval.saturating_mul(crowd.saturating_mul(2)))
+}
+
+fn log(storm: &Storm, end: &StormEnd) {
+    let (rule, messages) = (&storm.rule, storm.messages);
+    match end {
+        StormEnd::Told { .. } if storm.state == StormState::Over => {
+            tracing::info!(
+                storm = storm.id,
+                rule,
+                messages,
+                tenants = storm.tenants,
+                "the storm is over and summed up"
+            );
+        }
+        StormEnd::Told { .. } if storm.message.is_none() => {
+            tracing::info!(
+                storm = storm.id,
+                rule,
+                messages,
+                "many messages of one kind: they are told in one"
+            );
+        }
+        StormEnd::Failed { why, .. } => {
+            tracing::warn!(
+                storm = storm.id,
+                rule,
+                waiting = storm.waiting,
+                ?why,
+                "the storm could not be told; trying again"
+            );
+        }
+        StormEnd::Told { .. } | StormEnd::NotNow { .. } | StormEnd::Gone => {}
+    }
+}
+
+fn after(now: Timestamp, time: Duration) -> Timestamp {
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
+}
