@@ -102,14 +102,14 @@ fn calls(stage: &Stage) -> Vec<Call> {
     stage.slack.calls().into_iter().filter(|call| call.is("POST", "/api/chat.")).collect()
 }
 
-/// In no window more than the burst and one for each interval in it. A call may be a little late on its way, and the next
-/// one not: hence one more.
+/// In no window more than the burst and one for each interval in it. Calls may be late on their way from a busy machine, and
+/// the next ones not: hence a few more. That no two have the same turn, whatever happens, is told where turns are given.
 fn paced(calls: &[Call], interval: Duration) {
     for (first, call) in calls.iter().enumerate() {
         for intervals in [1u32, 5, 10] {
             let window = call.at + interval * intervals;
             let within = calls[first..].iter().take_while(|later| later.at < window).count();
-            assert!(within <= (BURST + intervals + 1) as usize, "{within} in {intervals} intervals");
+            assert!(within <= (BURST + intervals + 3) as usize, "{within} in {intervals} intervals");
         }
     }
 }

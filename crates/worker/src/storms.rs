@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{MayPost, Post, Storm, StormEnd, StormState, Telling};
+use domain::journal::{MayPost, Post, StepState, Storm, StormEnd, StormState, Telling};
 use domain::plan::Step;
 use domain::retry::LONGEST_ASKED;
 use domain::storm::pace::{Answer, LONGEST_IN_PLACE, Pace};
@@ -32,6 +32,8 @@ const AGAIN_MOST: Duration = Duration::from_secs(60);
 const SLOW_MACHINE: Duration = Duration::from_secs(5);
 /// Wait where Slack asks for quiet and does not say for how long.
 const QUIET: Duration = Duration::from_secs(1);
+/// The action of every step that folds.
+const SLACK: &str = "slack";
 /// An incoming webhook has a channel of its own, and nobody knows which.
 const WEBHOOK: &str = "(webhook)";
 
@@ -57,6 +59,7 @@ pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<May
     let post = Post { step: &step.key, line: &line, pace: pace(deps), queues, fold: fold.as_ref() };
     let may = deps.store.may_post(post, deps.clock.now()).await?;
     if may == MayPost::Folded {
+        deps.metrics.step(SLACK, StepState::Folded.as_str());
         deps.stormed.notify_one();
     }
     Ok(may)
@@ -165,6 +168,10 @@ async fn tell_all(
         let crowd = crowds.get(&line(deps, telling.storm.channel.as_deref())).copied().unwrap_or(1);
         let end = tell(deps, &telling, crowd, now).await?;
         log(&telling.storm, &end);
+        if let StormEnd::Told { .. } = end {
+            let waited = u64::from(telling.storm.waiting);
+            deps.metrics.steps(SLACK, StepState::Done.as_str(), waited);
+        }
         deps.store.settle_storm(&telling, &end, deps.clock.now()).await?;
     }
     Ok(any)

@@ -322,8 +322,13 @@ impl WorkerMetrics {
 
     /// Counts a step.
     pub fn step(&self, action: &'static str, outcome: &'static str) {
+        self.steps(action, outcome, 1);
+    }
+
+    /// Counts `count` steps that ended alike.
+    pub fn steps(&self, action: &'static str, outcome: &'static str, count: u64) {
         let labels = ByActionAndOutcome { action: action.into(), outcome: outcome.into() };
-        self.steps.get_or_create(&labels).inc();
+        self.steps.get_or_create(&labels).inc_by(count);
     }
 
     /// Counts an event moved to the dead letters.

@@ -345,6 +345,6 @@ fn a_fold_is_read_as_strictly_as_a_limit() {
         ("{ after = 3, per = \"10m\", within = 1 }", "within"),
     ] {
         let complaint = refused(&text(fold));
-        assert!(complaint.contains(said) && complaint.contains("3:"), "{fold}: {complaint}");
+        assert!(complaint.contains(said) && complaint.contains("line 3"), "{fold}: {complaint}");
     }
 }
