@@ -5,9 +5,9 @@ use std::time::Duration;
 use bus::{Bus, StreamName};
 use domain::journal::{Outcome, StepState};
 use domain::names::EventId;
-use jiff::Timestamp;
 use sandbox::{Fault, webhook};
 use serde_json::{Value, json};
+use service::Clock;
 use store::{Access, Store};
 use tests::program::PATIENCE;
 use tests::stage::{Setting, Stage};
@@ -57,7 +57,7 @@ async fn an_event_that_every_worker_dies_over_reading_ends_in_the_dead_letters_w
     // Ten workers have begun to read it, and none could say how that ended.
     let log = Store::open(&stage.database_url(), Access::Worker { worker: "died".to_owned() }).await.unwrap();
     for _ in 0..10 {
-        log.reading(&EventId::from_text(&id), Timestamp::now()).await.unwrap();
+        log.reading(&EventId::from_text(&id), Clock::system().now()).await.unwrap();
     }
     log.close().await;
     drop(log);
@@ -89,7 +89,7 @@ async fn an_event_that_only_came_often_is_read_and_leaves_no_mark() {
     stage.settled(&id, Outcome::Done).await;
     assert!(stage.worker().stop().await.success());
     let log = Store::open(&stage.database_url(), Access::Worker { worker: "test".to_owned() }).await.unwrap();
-    assert_eq!(log.reading(&EventId::from_text(&id), Timestamp::now()).await.unwrap(), 1);
+    assert_eq!(log.reading(&EventId::from_text(&id), Clock::system().now()).await.unwrap(), 1);
 }
 
 /// The lease of its claim is nearly three minutes: longer than this test waits.

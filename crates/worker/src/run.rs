@@ -243,14 +243,14 @@ async fn alone(bus: &Bus) -> Result<()> {
     )
 }
 
-/// A step makes three calls at most, after its turns under the configured rate have come; the rest is for a slow machine.
+/// A step makes three calls at most, and one more when it is refused, after its turns under the configured rate have come; the rest is for a slow machine.
 fn lease(config: &Config, concurrency: u16) -> Duration {
     let slack = config.slack.as_ref();
     let timeout = config.hotglue.timeout.max(slack.map(|slack| slack.timeout).unwrap_or_default());
     let rates = [config.hotglue.max_per_second, slack.and_then(|slack| slack.max_per_second)];
     let slowest =
         rates.into_iter().flatten().min().map_or(0, |rate| u32::from(concurrency).div_ceil(rate.get()));
-    timeout * 3
+    timeout * 4
         + Duration::from_secs(u64::from(slowest)) * 2
         + crate::circuits::LONGEST_IN_PLACE * 2
         + Duration::from_secs(60)
