@@ -40,6 +40,7 @@ stories! {
     the_broker_may_be_killed: BrokerKilled,
     all_may_be_killed: AllKilled,
     the_worker_may_be_killed_at_every_step: WorkerKilledAtEveryStep,
+    the_worker_may_be_killed_at_every_step_on_postgres: WorkerKilledAtEveryStepOnPostgres,
     the_worker_may_be_stopped_for_longer_than_the_queue_waits: WorkerStopped,
     a_worker_may_leave: WorkerLeaves,
     the_outside_may_fail_one_call_in_five: FailingOneInFive,

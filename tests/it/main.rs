@@ -33,6 +33,8 @@ mod store_contract;
 mod storms;
 /// The house keeps its own rules.
 mod tidy;
+/// Workers that die, and what they die over.
+mod worker_crashes;
 /// What the worker does when things go wrong: outside, inside, and with the rules.
 mod worker_flow;
 /// What the worker does while hotglue or Slack is down, slow or flooded, and who has to wait for whom.

@@ -70,7 +70,7 @@ async fn replay_shows_its_plan_asks_and_then_acts_again_although_deduplicated() 
     assert_eq!(code, 0, "{errors}");
     let record = stage
         .until(&id, "have a second run", |record| {
-            record.attempts.len() == 2 && record.row.outcome == Outcome::Done
+            record.decisions.len() == 2 && record.attempts.len() == 2 && record.row.outcome == Outcome::Done
         })
         .await;
     assert!(tenant.schedule(None).is_some_and(|s| s.is_on()), "{record:?}");

@@ -84,6 +84,8 @@ on_every_database! {
         failures_are_counted_by_run_and_forgiven
         attempts_at_once_are_all_counted
         given_up_run_is_resumed_once
+        what_is_read_again_and_again_is_counted_until_it_was_read
+        waits_for_the_same_reason_are_one_row
         waiting_is_no_unfinished_attempt
         long_names_are_kept_and_told_apart
         forget_before_leaves_the_rest
@@ -99,6 +101,8 @@ on_every_database! {
         uncertain_attempt_stays_counted
         certain_failure_is_taken_back
         late_end_changes_nothing
+        of_a_claim_that_was_lost_only_a_success_counts
+        claim_of_a_worker_that_says_nothing_any_more_is_taken_over
         step_of_no_decision_is_a_bug
         reopened_steps_can_be_claimed_again
         failed_step_that_is_reopened_remembers_a_lost_answer
@@ -111,6 +115,9 @@ on_every_database! {
         uncertain_attempt_keeps_the_turn_for_a_while
         event_that_is_given_up_holds_others_up_no_longer_than_its_lost_call_may_take
         turn_of_a_dead_worker_is_taken_over
+        turn_of_a_worker_that_says_nothing_any_more_passes_on_when_its_calls_are_over
+        who_lost_a_step_does_not_pass_its_turn_on
+        overtaken_step_of_a_dead_worker_is_settled_by_whoever_finds_it
         late_end_of_an_older_change_is_not_noted_over_a_newer_one
         settled_step_leaves_the_turn_alone;
     limits:

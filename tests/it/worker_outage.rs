@@ -274,3 +274,42 @@ async fn a_worker_that_must_stop_cuts_a_call_that_hangs_and_another_goes_on_at_o
     let why = record.attempts[0].why.as_deref().unwrap_or_default();
     assert!(why.contains("was stopped"), "{:?}", record.attempts);
 }
+
+#[tokio::test]
+async fn a_key_that_hotglue_refuses_gives_nothing_up_and_readiness_says_what_to_mend() {
+    let mut stage = with_rules(SCHEDULE, &[]).await;
+    stage.hotglue.every(1, Fault::forbidden());
+    let mut ids = Vec::new();
+    for tenant in ["t1", "t2", "t3"] {
+        ids.push(stage.post(&completed(tenant)).await);
+    }
+    let said = stage.worker().line("refuses our key or token").await;
+    assert!(said.contains(ENV) && said.contains("api_key"), "{said}");
+    let started = stage.worker().line("admin on http://").await;
+    let admin = started.split("admin on ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let ready = tests::stage::client().get(format!("{admin}/readyz")).send().await.unwrap();
+    let ready = ready.text().await.unwrap();
+    assert!(ready.contains("refuses the API key") && ready.contains("and restart"), "{ready}");
+
+    stage.hotglue.clear_faults();
+    stage.worker().line("is back").await;
+    for id in &ids {
+        let record = stage.settled(id, Outcome::Done).await;
+        assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
+    }
+    let (_, dead, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    assert_eq!(dead.trim(), "[]", "nothing was given up");
+}
+
+#[tokio::test]
+async fn a_token_that_slack_refuses_gives_nothing_up() {
+    let mut stage = with_rules(TELL, &[]).await;
+    stage.slack.every(1, Fault::slack_error("token_revoked"));
+    let id = stage.post(&failed(1, 1)).await;
+    let said = stage.worker().line("refuses our key or token").await;
+    assert!(said.contains("token_revoked"), "{said}");
+    stage.slack.clear_faults();
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!((record.row.failures, stage.slack.texts().len()), (0, 1), "{:?}", record.attempts);
+    assert!(!record.steps[0].perhaps_twice);
+}

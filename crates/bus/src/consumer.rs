@@ -58,6 +58,8 @@ pub struct Pending {
     pub pending: u64,
     /// Delivered to some worker and not settled, or waiting for the next attempt.
     pub in_flight: u64,
+    /// So many may be in flight; then nothing more is delivered. 0 when there is no limit.
+    pub most_in_flight: u64,
     /// Some worker is asking for more.
     pub pulled: bool,
 }
@@ -339,6 +341,7 @@ async fn pending(bus: &Bus, stream: StreamName, name: &str) -> Result<Pending, C
     Ok(Pending {
         pending: info.num_pending,
         in_flight: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
+        most_in_flight: u64::try_from(info.config.max_ack_pending).unwrap_or(0),
         pulled: info.num_waiting > 0,
     })
 }

@@ -1,6 +1,7 @@
 //! One event in a worker's hands. It is settled by value: what was settled can't be settled again, and what is dropped
 //! comes back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use async_nats::header::HeaderName;
@@ -70,7 +71,10 @@ impl Delivery {
     pub(crate) fn new(bus: Bus, stream: StreamName, ack_wait: Duration, message: Message) -> Self {
         let Message { subject, reply, payload: body, headers, .. } = message;
         let place = reply.as_deref().and_then(Place::read).unwrap_or_default();
-        let envelope = wire::read(&subject, headers.as_ref(), body.clone());
+        // Whoever takes many must not die over one of them.
+        let read = || wire::read(&subject, headers.as_ref(), body.clone());
+        let envelope = catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Err("reading its headers ended in a panic, a defect of Gluehook".to_owned()));
         let replay = headers.as_ref().and_then(|headers| {
             Some(Replay {
                 run: wire::get(headers, &REPLAY_RUN)?,

@@ -199,16 +199,19 @@ async fn put_back(
     store.record_decision(verdicts).await?.context("the event log did not take the plan")?;
     let turn = Turn::of(action, item.occurred_at);
     let turn = turn.as_ref();
-    match store.claim(&step.key, turn, "gluehook undo", clock.now(), LEASE).await? {
+    let me = format!("gluehook undo {}", std::process::id());
+    match store.claim(&step.key, turn, &me, clock.now(), LEASE).await? {
         Claim::Mine { .. } => {}
         Claim::Newer { event } => {
             let why = format!("event {event} is newer and has changed this schedule");
-            store.settle(&step.key, None, &StepEnd::Superseded { why: why.clone() }, clock.now()).await?;
+            store
+                .settle(&step.key, None, &me, &StepEnd::Superseded { why: why.clone() }, clock.now())
+                .await?;
             return Ok(Err(why));
         }
         Claim::Busy { .. } => {
             let why = "a worker is changing this tenant's schedules".to_owned();
-            store.settle(&step.key, None, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
+            store.settle(&step.key, None, &me, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
             return Ok(Err(why));
         }
         Claim::Settled(_) | Claim::Held => return Ok(Err("it was settled by someone else".to_owned())),
@@ -223,6 +226,6 @@ async fn put_back(
             (StepEnd::Failed { why: why.clone() }, Err(why))
         }
     };
-    store.settle(&step.key, turn, &end, clock.now()).await?;
+    store.settle(&step.key, turn, &me, &end, clock.now()).await?;
     Ok(result)
 }

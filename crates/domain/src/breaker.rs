@@ -2,7 +2,8 @@
 //! values, and so does the time.
 //!
 //! One tenant whose calls fail is no outage. The breaker opens when failures follow one another without a success in
-//! between and they are either of several tenants, or of the kind that no tenant can cause (nobody answers the door).
+//! between and they are either of several tenants, or of the kind that no tenant can cause (nobody answers the door). It opens
+//! at once when the service refuses our key or token.
 //! While it is open nothing is called; after a pause a few calls go through as probes, and the first that is answered
 //! closes it.
 
@@ -46,6 +47,8 @@ pub enum Sign {
     Failing,
     /// Nobody answered the door: no tenant can cause that.
     Unreachable,
+    /// It refuses our key or token, whatever we ask: nothing works until a person has mended that.
+    Refused,
     /// It asks us to slow down, for so long where it says so.
     SlowDown(Option<Duration>),
 }
@@ -150,7 +153,15 @@ impl Breaker {
                 self.state = State::default();
                 false
             }
-            Sign::Failing | Sign::Unreachable => self.failed(tenant, sign == Sign::Unreachable, now),
+            Sign::Failing => self.failed(tenant, false, now),
+            Sign::Unreachable => self.failed(tenant, true, now),
+            Sign::Refused => {
+                if let State::Closed { failures, unreachable, .. } = &mut self.state {
+                    // One such answer says all.
+                    (*failures, *unreachable) = (TRIP, TRIP);
+                }
+                self.failed(tenant, true, now)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is remembered of an event: the words that the event log is written and read in.
 
 mod access;
+mod alive;
 mod ending;
 mod limits;
 mod recorded;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::access::{Access, StoreError};
+pub use self::alive::{BEAT, LAPSES, LAPSES_WITH_TURN};
 pub use self::ending::Ending;
 pub use self::limits::{Before, Brake, HeldStep, Paused, ScheduleChange, pause_alert};
 pub use self::recorded::{Recorded, Rows, Span};
@@ -239,6 +241,8 @@ pub struct Attempt {
     pub at: Timestamp,
     pub outcome: Outcome,
     pub why: Option<String>,
+    /// How often it had to wait for the same reason; `at` is the last time.
+    pub times: u32,
 }
 
 /// An event in a listing.

@@ -7,6 +7,7 @@ mod perform;
 use std::time::Duration;
 
 use domain::action::Place;
+use domain::breaker::Sign;
 use domain::config::Environment;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -66,8 +67,11 @@ impl Api {
         let path = format!("/tenants/{}", segment("environment", &self.env_id)?);
         let call = Call::get(&path);
         let answer = self.peer.call(&call).await?;
+        if matches!(answer.status, 401 | 403) {
+            return Err(self.key_refused(&call, &answer));
+        }
         if !answer.is_success() {
-            return Err(self.refused(&call, &answer));
+            return Err(classify::refused(&answer, &self.peer.who, &call.label(), false));
         }
         match answer.json() {
             Some(Value::Array(tenants)) => Ok(format!("reachable, key accepted, {} tenants", tenants.len())),
@@ -86,18 +90,36 @@ impl Api {
         ))
     }
 
-    fn refused(&self, call: &Call<'_>, answer: &Answer) -> EffectError {
+    /// No other 4xx is tried again by hotglue's own client either (seen in its code). A refused key is the trouble of the whole
+    /// environment, not of the event; what the key may not do is the event's. A call that every key may make tells which.
+    async fn refused(&self, call: &Call<'_>, answer: &Answer) -> EffectError {
         match answer.status {
-            // No other 4xx is tried again by hotglue's own client either (seen in its code). The event is buried, where a
-            // person sees it, and `gluehook dead retry --all` goes on once the key is right.
-            401 | 403 => EffectError::permanent(format!(
-                "hotglue refuses the API key of environment `{}`, {} to {}{}; put a valid key where its api_key setting points, restart, and retry the dead letters",
-                self.env_id,
-                answer.status,
-                call.label(),
-                classify::says(answer)
-            )),
+            401 | 403 => match self.check().await {
+                Err(error) if error.sign() == Sign::Refused => self.key_refused(call, answer),
+                // Nobody knows which of the two it is.
+                Err(EffectError::Transient { why, after, sign, .. }) => {
+                    EffectError::Transient { why, after, uncertain: false, sign }
+                }
+                Ok(_) | Err(EffectError::Permanent { .. }) => EffectError::permanent(format!(
+                    "hotglue refuses the API key of environment `{}` here and takes it elsewhere, {}; see with hotglue what the key may do, and retry the dead letters",
+                    self.env_id,
+                    told(call, answer)
+                )),
+            },
             _ => classify::refused(answer, &self.peer.who, &call.label(), call.writes()),
+        }
+    }
+
+    fn key_refused(&self, call: &Call<'_>, answer: &Answer) -> EffectError {
+        EffectError::Transient {
+            why: format!(
+                "hotglue refuses the API key of environment `{}`, {}; put a valid key where its api_key setting points, and restart",
+                self.env_id,
+                told(call, answer)
+            ),
+            after: None,
+            uncertain: false,
+            sign: Sign::Refused,
         }
     }
 
@@ -105,6 +127,11 @@ impl Api {
     fn json(&self, call: &Call<'_>, answer: &Answer) -> Result<Value, EffectError> {
         answer.json().ok_or_else(|| classify::unreadable(&self.peer.who, &call.label()))
     }
+}
+
+/// `403 to PUT /…: Forbidden`
+fn told(call: &Call<'_>, answer: &Answer) -> String {
+    format!("{} to {}{}", answer.status, call.label(), classify::says(answer))
 }
 
 /// One segment of a path, encoded. No URL can address a segment that is empty or made of dots: `..` would be resolved

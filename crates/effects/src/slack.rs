@@ -210,7 +210,19 @@ fn denied(error: &str, retry_after: Option<Duration>) -> EffectError {
         uncertain,
         sign,
     };
+    let token =
+        "the token is not valid (any more): put a valid one where `token` in [slack] points, and restart";
     let what_to_do = match error.as_str() {
+        // Whatever is to be posted, none of it can be.
+        "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive"
+        | "invalid_token" => {
+            return EffectError::Transient {
+                why: format!("Slack answers {error}: {token}"),
+                after: None,
+                uncertain: false,
+                sign: Sign::Refused,
+            };
+        }
         "ratelimited" | "rate_limited" => return transient(false, Sign::SlowDown(retry_after)),
         "service_unavailable" => return transient(false, Sign::Failing),
         "fatal_error" | "internal_error" | "request_timeout" | "rollup_error" => {
@@ -221,10 +233,6 @@ fn denied(error: &str, retry_after: Option<Duration>) -> EffectError {
         }
         "not_in_channel" => "the bot is not in the channel: invite it there",
         "is_archived" | "channel_is_archived" => "the channel is archived: set another `channel`",
-        "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive"
-        | "invalid_token" => {
-            "the token is not valid (any more): put a valid one where `token` in [slack] points, and restart"
-        }
         "missing_scope" | "no_permission" | "not_allowed_token_type" => {
             "the token may not post: give the app the scope chat:write and install it again"
         }
@@ -259,13 +267,14 @@ mod tests {
     #[test]
     fn slacks_ways_to_say_no_are_told_apart() {
         let no = |error: &str| class(200, &format!(r#"{{"ok":false,"error":"{error}"}}"#));
-        for never in
-            ["channel_not_found", "not_in_channel", "invalid_auth", "account_inactive", "token_revoked"]
-        {
+        for never in ["channel_not_found", "not_in_channel", "missing_scope", "is_archived"] {
             assert_eq!(no(never), "never", "{never}");
         }
-        for never in ["missing_scope", "is_archived", "msg_too_long", "no_text", "something_new"] {
+        for never in ["msg_too_long", "no_text", "something_new"] {
             assert_eq!(no(never), "never", "{never}");
+        }
+        for held in ["invalid_auth", "account_inactive", "token_revoked"] {
+            assert_eq!(no(held), "again", "{held}: no event can help it");
         }
         for uncertain in ["fatal_error", "internal_error", "request_timeout"] {
             assert_eq!(no(uncertain), "uncertain", "{uncertain}");

@@ -10,7 +10,7 @@ use domain::config::Config;
 use domain::signature::Proof;
 use service::metrics::{IngestMetrics, Registry};
 use service::probe::{self, Readiness};
-use service::{CancellationToken, Clock, Shutdown, http};
+use service::{CancellationToken, Clock, Shutdown, Vital, http};
 use tokio::net::TcpListener;
 
 use crate::args::{self, Args};
@@ -116,7 +116,13 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
         told.join("; "),
     );
 
-    let watch = tokio::spawn(watch.keep(shutdown.token()));
+    let vital = Vital::new(&shutdown);
+    let (watch, guard) =
+        (watch.keep(shutdown.token()), vital.guard("watches NATS and its streams", &shutdown.token()));
+    let watch = tokio::spawn(async move {
+        let _guard = guard;
+        watch.await;
+    });
     let unready = tokio::spawn(tell_shutdown(shutdown.clone(), readiness.clone()));
     // The spool is emptied and told of until the last request is answered.
     let spool_stop = CancellationToken::new();
@@ -126,7 +132,11 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
         let report =
             report::report(queue.clone(), spool.clone(), readiness, clock, too_old, spool_stop.clone());
         let drain = drain::drain(queue.clone(), spool, bus.connected(), spool_stop.clone());
-        tokio::spawn(async { tokio::join!(report, drain) })
+        let guard = vital.guard("empties the spool and tells of it", &spool_stop);
+        tokio::spawn(async move {
+            let _guard = guard;
+            tokio::join!(report, drain)
+        })
     });
     let door = Arc::new(Door::new(endpoints, queue.clone(), metrics, clock, &Limits::default()));
     http::serve(listener, router(door), http::Limits::default(), shutdown.token()).await;
@@ -144,7 +154,10 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
     // They end because they were told to; a panic of theirs was logged and changes nothing now.
     let _ended = tokio::join!(watch, unready, admin);
     tracing::info!("stopped; everything that was taken is answered");
-    Ok(())
+    match vital.lost() {
+        Some(sentence) => Err(failed(sentence)),
+        None => Ok(()),
+    }
 }
 
 fn durability(args: &Args) -> Result<Durability, Failure> {

@@ -12,8 +12,10 @@ pub mod probe;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod vital;
 
 pub use args::Args;
 pub use clock::Clock;
 pub use shutdown::Shutdown;
 pub use tokio_util::sync::CancellationToken;
+pub use vital::Vital;

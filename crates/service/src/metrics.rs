@@ -73,6 +73,7 @@ pub const METRICS: &[Metric] = &[
     STORM_WAITING,
     QUEUE_PENDING,
     QUEUE_IN_FLIGHT,
+    QUEUE_IN_FLIGHT_MAX,
     RELOAD_FAILURES,
     RULEBOOK_OK,
     RETENTION_DELETED,
@@ -215,6 +216,12 @@ const QUEUE_IN_FLIGHT: Metric = metric(
     Kind::Gauge,
     &[],
     "Events that workers have taken and not yet settled, those waiting to be tried again included",
+);
+const QUEUE_IN_FLIGHT_MAX: Metric = metric(
+    "gluehook_queue_in_flight_max",
+    Kind::Gauge,
+    &[],
+    "Events that may be in flight; beyond that nothing new is delivered: alarm at four fifths",
 );
 const RELOAD_FAILURES: Metric = metric(
     "gluehook_rulebook_reload_failures_total",

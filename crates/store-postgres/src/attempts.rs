@@ -49,24 +49,60 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
-        "INSERT INTO attempts (event, run, number, worker, at, outcome, why, counts)
-         VALUES ($1, $2, (SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE event = $1 AND run = $2),
-           $3, $4, $5, $6, $7)",
-        event_id,
-        run,
-        worker,
-        now,
-        outcome_text,
-        why,
-        counts
-    )
-    .execute(&mut *connection)
-    .await?;
+    let waited = outcome == Outcome::Open && waited_again(connection, attempted).await?;
+    if !waited {
+        sqlx::query!(
+            "INSERT INTO attempts (event, run, number, worker, at, outcome, why, counts)
+             VALUES ($1, $2, (SELECT coalesce(max(number), 0) + 1 FROM attempts WHERE event = $1 AND run = $2),
+               $3, $4, $5, $6, $7)",
+            event_id,
+            run,
+            worker,
+            now,
+            outcome_text,
+            why,
+            counts
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     if outcome == Outcome::Dead {
         turns::give_up(connection, event, run, at).await?;
     }
     failures(connection, event, run).await
+}
+
+/// Notes that an attempt had to wait as one before it had to, in the row of that one; false when there is none. With many
+/// different reasons one after the other, only the last of them is kept.
+async fn waited_again(connection: &mut PgConnection, attempted: Attempted<'_>) -> Result<bool, Trouble> {
+    const REASONS: i64 = 20;
+    let Attempted { event, run, worker, why, now, .. } = attempted;
+    let (event, run, worker, why) = (event.as_str(), text(run), text(worker), why.map(text));
+    let (run, worker, why, now) = (&*run, &*worker, why.as_deref(), micros(now));
+    let last_of_others = sqlx::query_scalar!(
+        r#"SELECT coalesce(max(number), 0) AS "last!" FROM attempts
+           WHERE event = $1 AND run = $2 AND outcome <> 'open'"#,
+        event,
+        run
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let folded = sqlx::query!(
+        "UPDATE attempts SET at = $4, worker = $5, why = $3, times = times + 1
+         WHERE event = $1 AND run = $2 AND number = coalesce(
+           (SELECT max(number) FROM attempts WHERE event = $1 AND run = $2 AND number > $6 AND why IS NOT DISTINCT FROM $3::text),
+           (SELECT max(number) FROM attempts WHERE event = $1 AND run = $2 AND number >= $6 + $7))",
+        event,
+        run,
+        why,
+        now,
+        worker,
+        last_of_others,
+        REASONS
+    )
+    .execute(connection)
+    .await?;
+    Ok(folded.rows_affected() > 0)
 }
 
 pub(crate) async fn failures(
@@ -194,7 +230,7 @@ pub(crate) async fn reopen(
 pub(crate) async fn all(connection: &mut PgConnection, event: &EventId) -> Result<Vec<Attempt>, Trouble> {
     let event = event.as_str();
     sqlx::query!(
-        "SELECT run, number, worker, at, outcome, why FROM attempts WHERE event = $1 ORDER BY at, run, number",
+        "SELECT run, number, worker, at, outcome, why, times FROM attempts WHERE event = $1 ORDER BY at, run, number",
         event
     )
     .fetch_all(connection)
@@ -208,6 +244,7 @@ pub(crate) async fn all(connection: &mut PgConnection, event: &EventId) -> Resul
             at: instant(row.at)?,
             outcome: outcome(&row.outcome)?,
             why: row.why,
+            times: count(row.times),
         })
     })
     .collect()

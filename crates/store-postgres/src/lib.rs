@@ -22,6 +22,7 @@ mod storms;
 mod text;
 mod turns;
 mod undo;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,10 +188,24 @@ impl PostgresStore {
         &self,
         step: &StepKey,
         turn: Option<&Turn>,
+        worker: &str,
         end: &StepEnd,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        write!(self, |transaction| ledger::settle(transaction, step, turn, end, now))
+        let said = ledger::Said { step, turn, worker, end, now };
+        write!(self, |transaction| ledger::settle(transaction, said))
+    }
+
+    pub async fn alive(&self, worker: &str, now: Timestamp) -> Result<(), StoreError> {
+        write_one!(self, |connection| workers::alive(connection, worker, now))
+    }
+
+    pub async fn reading(&self, event: &EventId, now: Timestamp) -> Result<u32, StoreError> {
+        write_one!(self, |connection| workers::reading(connection, event, now))
+    }
+
+    pub async fn was_read(&self, event: &EventId) -> Result<(), StoreError> {
+        write_one!(self, |connection| workers::was_read(connection, event))
     }
 
     pub async fn paused(&self) -> Result<Vec<Paused>, StoreError> {

@@ -1,70 +1,85 @@
 //! Turns: what steps of several events change, they change one at a time, and a schedule never backwards in event time.
 
-use domain::journal::{Claim, Ending, LINGERS, StepState, Turn};
+use domain::journal::{Claim, Ending, LAPSES_WITH_TURN, LINGERS, StepState, Turn};
 use domain::names::EventId;
 use domain::plan::StepKey;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
-use crate::text::{instant, key, micros, text};
+use crate::ledger::{Asked, Said};
+use crate::text::{instant, key, micros, micros_of, text};
+use crate::workers;
 
 /// Takes the turn for a step; the reason if it can't have it, and then nothing is taken.
 pub(crate) async fn take(
     connection: &mut PgConnection,
     turn: &Turn,
-    step: &StepKey,
-    now: Timestamp,
+    asked: Asked<'_>,
     until: i64,
 ) -> Result<Option<Claim>, Trouble> {
-    let (scope, step_key, now) = (key(&turn.scope), text(step.as_str()), micros(now));
-    let (scope, step_key) = (&*scope, &*step_key);
+    let Asked { step, worker, now, .. } = asked;
+    let (scope, step_key, worker, now) = (key(&turn.scope), text(step.as_str()), text(worker), micros(now));
+    let (scope, step_key, worker) = (&*scope, &*step_key, &*worker);
+    // Who has said nothing since is dead, and its calls are over.
+    let dead_since = now.saturating_sub(micros_of(LAPSES_WITH_TURN));
     let taken = sqlx::query!(
-        "INSERT INTO turns (scope, step, lease_until) VALUES ($1, $2, $4)
-         ON CONFLICT (scope) DO UPDATE SET step = excluded.step, lease_until = excluded.lease_until
-         WHERE turns.step = excluded.step OR turns.lease_until <= $3",
+        "INSERT INTO turns (scope, step, lease_until, worker) VALUES ($1, $2, $4, $5)
+         ON CONFLICT (scope) DO UPDATE
+           SET step = excluded.step, lease_until = excluded.lease_until, worker = excluded.worker
+         WHERE turns.step = excluded.step OR turns.lease_until <= $3
+           OR EXISTS (SELECT 1 FROM workers WHERE name = turns.worker AND seen_at <= $6)",
         scope,
         step_key,
         now,
-        until
+        until,
+        worker,
+        dead_since
     )
     .execute(&mut *connection)
     .await?
     .rows_affected();
     if taken == 0 {
-        let until = sqlx::query_scalar!("SELECT lease_until FROM turns WHERE scope = $1", scope)
-            .fetch_optional(connection)
-            .await?;
-        return Ok(Some(Claim::Busy { until: instant(until.unwrap_or(now))? }));
+        let held = sqlx::query!(
+            r#"SELECT lease_until, (SELECT seen_at FROM workers WHERE name = turns.worker) AS "seen_at?"
+               FROM turns WHERE scope = $1"#,
+            scope
+        )
+        .fetch_optional(connection)
+        .await?;
+        let until = held.map_or(now, |held| workers::until(held.lease_until, held.seen_at, LAPSES_WITH_TURN));
+        return Ok(Some(Claim::Busy { until: instant(until)? }));
     }
     // Asked only now: who had the turn before has written down what it changed.
     let Some(event) = newer(connection, turn, step).await? else { return Ok(None) };
-    release(connection, scope, step_key).await?;
+    release(connection, scope, step_key, worker).await?;
     Ok(Some(Claim::Newer { event }))
 }
 
-/// Writes down what the step changed, and passes the turn on unless the effect may still come.
+/// Writes down what the step changed, and passes the turn on unless the effect may still come, or another worker has taken
+/// the step over and the turn with it.
 pub(crate) async fn end(
     connection: &mut PgConnection,
     turn: &Turn,
-    step: &StepKey,
+    said: Said<'_>,
     ending: &Ending<'_>,
-    now: Timestamp,
 ) -> Result<(), Trouble> {
+    let Said { step, worker, now, .. } = said;
     if ending.state == StepState::Done {
         mark_applied(connection, turn, step, now).await?;
     }
-    let (scope, step_key) = (key(&turn.scope), text(step.as_str()));
-    let (scope, step_key) = (&*scope, &*step_key);
+    let (scope, step_key, worker) = (key(&turn.scope), text(step.as_str()), text(worker));
+    let (scope, step_key, worker) = (&*scope, &*step_key, &*worker);
     if !ending.keeps_turn {
-        return release(connection, scope, step_key).await;
+        return release(connection, scope, step_key, worker).await;
     }
     let until = lingering(now);
     sqlx::query!(
-        "UPDATE turns SET lease_until = least(lease_until, $3) WHERE scope = $1 AND step = $2",
+        "UPDATE turns SET lease_until = least(lease_until, $3) WHERE scope = $1 AND step = $2 AND worker = $4",
         scope,
         step_key,
-        until
+        until,
+        worker
     )
     .execute(connection)
     .await?;
@@ -94,11 +109,18 @@ pub(crate) async fn give_up(
 }
 
 fn lingering(now: Timestamp) -> i64 {
-    micros(now).saturating_add(i64::try_from(LINGERS.as_micros()).unwrap_or(i64::MAX))
+    micros(now).saturating_add(micros_of(LINGERS))
 }
 
-async fn release(connection: &mut PgConnection, scope: &str, step: &str) -> Result<(), Trouble> {
-    sqlx::query!("DELETE FROM turns WHERE scope = $1 AND step = $2", scope, step).execute(connection).await?;
+async fn release(
+    connection: &mut PgConnection,
+    scope: &str,
+    step: &str,
+    worker: &str,
+) -> Result<(), Trouble> {
+    sqlx::query!("DELETE FROM turns WHERE scope = $1 AND step = $2 AND worker = $3", scope, step, worker)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

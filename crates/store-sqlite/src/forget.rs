@@ -5,10 +5,11 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
 use crate::text::micros;
+use crate::workers;
 
 /// An event that is being worked on, or was of late, keeps its ledger however old it is: a replay or a dead letter that
 /// is sent back must find what is done. So does one that a storm is yet to tell of. Forgets at most `batch` events with all that belongs to them; when no more are
-/// left, as many remembered values, applied changes, turns, touched tenants, storms, lines and rulebooks each. Returns how many rows went in all (those that belong to an event not counted).
+/// left, as many remembered values, applied changes, turns, touched tenants, storms, lines, rulebooks and workers each. Returns how many rows went in all (those that belong to an event not counted).
 pub(crate) async fn before(
     connection: &mut SqliteConnection,
     cutoff: Timestamp,
@@ -94,7 +95,8 @@ pub(crate) async fn before(
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(values + applied + turns + touched + storms + lines + rulebooks)
+    let workers = workers::forget(connection, cutoff, batch).await?;
+    Ok(values + applied + turns + touched + storms + lines + rulebooks + workers)
 }
 
 /// Gives some of the freed pages (2 MiB) back to the file system.

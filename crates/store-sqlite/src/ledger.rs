@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use domain::journal::{Claim, Ending, StepEnd, StepRecord, StepState, Turn};
+use domain::journal::{Claim, Ending, LAPSES, StepEnd, StepRecord, StepState, Turn};
 use domain::names::EventId;
 use domain::plan::{Step, StepKey};
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
-use crate::text::{count, from_json, instant, micros, text};
-use crate::{storms, turns};
+use crate::text::{count, from_json, instant, micros, micros_of, text};
+use crate::{storms, turns, workers};
 
 /// What is asked for when a step is to be taken.
 #[derive(Debug, Clone, Copy)]
@@ -26,12 +26,18 @@ pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -
     let Asked { step, turn, worker, now, lease } = asked;
     let (key, worker) = (text(step.as_str()), text(worker));
     let (key, micros_now) = (&*key, micros(now));
-    let until = micros_now.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
-    let held = sqlx::query!("SELECT state, lease_until, released_at FROM steps WHERE key = ?1", key)
-        .fetch_optional(&mut *connection)
-        .await?
-        .ok_or_else(|| unknown(step))?;
-    match (state(&held.state)?, held.lease_until) {
+    let until = micros_now.saturating_add(micros_of(lease));
+    let held = sqlx::query!(
+        r#"SELECT state, lease_until, released_at,
+             (SELECT seen_at FROM workers WHERE name = steps.worker) AS "seen_at?: i64"
+           FROM steps WHERE key = ?1"#,
+        key
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .ok_or_else(|| unknown(step))?;
+    let held_until = held.lease_until.map(|end| workers::until(end, held.seen_at, LAPSES));
+    match (state(&held.state)?, held_until) {
         (StepState::Claimed, Some(end)) if end > micros_now => {
             return Ok(Claim::Busy { until: instant(end)? });
         }
@@ -40,8 +46,18 @@ pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -
         (settled, _) => return Ok(Claim::Settled(settled)),
     }
     if let Some(turn) = turn
-        && let Some(refused) = turns::take(connection, turn, step, now, until).await?
+        && let Some(refused) = turns::take(connection, turn, asked, until).await?
     {
+        if let Claim::Newer { .. } = refused {
+            // Whoever was at it is not waited for: it is to be settled as overtaken.
+            sqlx::query!(
+                "UPDATE steps SET state = 'pending', worker = NULL, lease_until = NULL
+                 WHERE key = ?1 AND state = 'claimed'",
+                key
+            )
+            .execute(connection)
+            .await?;
+        }
         return Ok(refused);
     }
     let begun = sqlx::query_scalar!(
@@ -58,34 +74,43 @@ pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -
     Ok(Claim::Mine { begun: count(begun - 1) })
 }
 
-/// Ends every lease: a claim of a worker that is known to be dead can be taken over at once.
+/// Ends the lease of every claim: those of a worker that is known to be dead can be taken over at once. The turns stay with
+/// their steps for as long as a call of that worker may still be under way.
 pub(crate) async fn end_leases(connection: &mut SqliteConnection) -> Result<(), Trouble> {
     sqlx::query!("UPDATE steps SET lease_until = 0 WHERE state = 'claimed'")
         .execute(&mut *connection)
         .await?;
-    storms::end_leases(connection).await?;
-    turns::end_leases(connection).await
+    storms::end_leases(connection).await
 }
 
-/// What is settled stays as it was settled first: who was late (its lease ended, another took over) changes nothing.
-pub(crate) async fn settle(
-    connection: &mut SqliteConnection,
-    step: &StepKey,
-    turn: Option<&Turn>,
-    end: &StepEnd,
-    now: Timestamp,
-) -> Result<(), Trouble> {
+/// What a worker says of the end of its attempt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) step: &'a StepKey,
+    pub(crate) turn: Option<&'a Turn>,
+    pub(crate) worker: &'a str,
+    pub(crate) end: &'a StepEnd,
+    pub(crate) now: Timestamp,
+}
+
+/// Whose claim ended and was taken over has lost the say: of its ends only a success counts, because what has been done is
+/// done, whoever is at it now. Every other end of it, be it a failure or a doubt, leaves the step and the turn to whoever
+/// holds them; that its attempt may have had its effect was counted when the other claimed. A step in nobody's hands is
+/// settled by whoever comes. What is settled stays as it was settled first; only that it may have been done twice is added.
+pub(crate) async fn settle(connection: &mut SqliteConnection, said: Said<'_>) -> Result<(), Trouble> {
+    let Said { step, turn, worker, end, now } = said;
     let ending = Ending::of(end);
     let (key, state, micros_now) = (text(step.as_str()), ending.state.as_str(), micros(now));
     let key = &*key;
     let (request, answer) = (ending.request.map(text), ending.answer.map(text));
-    let error = ending.error.map(text);
+    let (error, owner) = (ending.error.map(text), text(worker));
     let changed = sqlx::query!(
         "UPDATE steps SET state = ?2, request = ?3, answer = ?4, error = ?5,
            perhaps_twice = (perhaps_twice OR ?6), begun = max(0, begun - (state = 'claimed' AND ?7)),
            worker = NULL, lease_until = NULL, changed_at = ?8
          WHERE key = ?1
-           AND (state IN ('pending', 'claimed') OR (state = 'held' AND released_at IS NOT NULL))",
+           AND (state = 'pending' OR (state = 'held' AND released_at IS NOT NULL)
+             OR (state = 'claimed' AND (worker = ?9 OR ?2 = 'done')))",
         key,
         state,
         request,
@@ -93,22 +118,26 @@ pub(crate) async fn settle(
         error,
         ending.perhaps_twice,
         ending.taken_back,
-        micros_now
+        micros_now,
+        owner
     )
     .execute(&mut *connection)
     .await?
     .rows_affected();
     if changed == 0 {
-        let known = sqlx::query_scalar!(r#"SELECT 1 AS "known!: i64" FROM steps WHERE key = ?1"#, key)
+        let now_is = sqlx::query_scalar!("SELECT state FROM steps WHERE key = ?1", key)
             .fetch_optional(&mut *connection)
-            .await?;
-        if known.is_none() {
-            return Err(unknown(step));
+            .await?
+            .ok_or_else(|| unknown(step))?;
+        tracing::warn!(step = key, state, now_is, "a claim was lost before its end; that end is not kept");
+        if ending.perhaps_twice || ending.state == StepState::Unknown {
+            sqlx::query!("UPDATE steps SET perhaps_twice = 1 WHERE key = ?1 AND state = 'done'", key)
+                .execute(&mut *connection)
+                .await?;
         }
-        tracing::warn!(step = key, state, "a step was settled before; its second end is not kept");
     }
     match turn {
-        Some(turn) => turns::end(connection, turn, step, &ending, now).await,
+        Some(turn) => turns::end(connection, turn, said, &ending).await,
         None => Ok(()),
     }
 }

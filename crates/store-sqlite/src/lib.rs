@@ -24,6 +24,7 @@ mod tests;
 mod text;
 mod turns;
 mod undo;
+mod workers;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -162,10 +163,24 @@ impl SqliteStore {
         &self,
         step: &StepKey,
         turn: Option<&Turn>,
+        worker: &str,
         end: &StepEnd,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        write!(self, |transaction| ledger::settle(transaction, step, turn, end, now))
+        let said = ledger::Said { step, turn, worker, end, now };
+        write!(self, |transaction| ledger::settle(transaction, said))
+    }
+
+    pub async fn alive(&self, worker: &str, now: Timestamp) -> Result<(), StoreError> {
+        write!(self, |transaction| workers::alive(transaction, worker, now))
+    }
+
+    pub async fn reading(&self, event: &EventId, now: Timestamp) -> Result<u32, StoreError> {
+        write!(self, |transaction| workers::reading(transaction, event, now))
+    }
+
+    pub async fn was_read(&self, event: &EventId) -> Result<(), StoreError> {
+        write!(self, |transaction| workers::was_read(transaction, event))
     }
 
     pub async fn paused(&self) -> Result<Vec<Paused>, StoreError> {

@@ -1,6 +1,7 @@
 //! How values are written in columns, and read back.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -15,6 +16,10 @@ pub(crate) fn text(text: &str) -> Cow<'_, str> {
 
 pub(crate) fn micros(at: Timestamp) -> i64 {
     at.as_microsecond()
+}
+
+pub(crate) fn micros_of(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn instant(micros: i64) -> Result<Timestamp, Trouble> {

@@ -221,9 +221,27 @@ impl Store {
         either!(self, store => store.last_value(rule, scope))
     }
 
+    /// Says that a worker lives. To be called every [`domain::journal::BEAT`]; a worker that has called it before and then
+    /// not for [`domain::journal::LAPSES`] is dead to the others, and must make no call.
+    pub async fn alive(&self, worker: &str, now: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.alive(worker, now))
+    }
+
+    /// An event is about to be read that a worker may be dying over. Returns how often that was begun since
+    /// [`Self::was_read`], this time included.
+    pub async fn reading(&self, event: &EventId, now: Timestamp) -> Result<u32, StoreError> {
+        either!(self, store => store.reading(event, now))
+    }
+
+    /// Reading an event came to its end, whatever that was.
+    pub async fn was_read(&self, event: &EventId) -> Result<(), StoreError> {
+        either!(self, store => store.was_read(event))
+    }
+
     /// Takes a step until `now + lease`, unless it is settled or someone else is at it; with it the turn, unless a step of
-    /// another event has that, or a newer event has changed the same schedule. A claim and a turn whose lease has ended are
-    /// taken over; choose a lease longer than any attempt lasts, and clocks of workers that differ by less.
+    /// another event has that, or a newer event has changed the same schedule. Claims and turns whose lease has ended are
+    /// taken over, and so are those of a dead worker ([`Self::alive`]): claims at once, turns once none of its calls can be
+    /// under way ([`domain::journal::LAPSES_WITH_TURN`]). Choose a lease longer than any attempt lasts.
     pub async fn claim(
         &self,
         step: &StepKey,
@@ -235,8 +253,12 @@ impl Store {
         either!(self, store => store.claim(step, turn, worker, now, lease))
     }
 
-    /// Writes down how an attempt at a step ended. After [`StepEnd::Again`] it can be claimed again, and an uncertain attempt
-    /// stays counted in [`Claim::Mine`]; every other end is final, and a later one changes nothing.
+    /// Writes down how an attempt of `worker` at a step ended. After [`StepEnd::Again`] it can be claimed again, and an
+    /// uncertain attempt stays counted in [`Claim::Mine`]; every other end is final, and a later one changes nothing but
+    /// that it may have been done twice.
+    ///
+    /// When another worker has taken the step over, only a success counts, because what has been done is done; any other
+    /// end leaves the step and its turn to that worker.
     ///
     /// `turn` is the one that was claimed. It passes on, and a schedule that was changed is noted, with the end; only after
     /// an uncertain attempt it stays with the step for [`domain::journal::LINGERS`], because the effect may still be on its
@@ -245,10 +267,11 @@ impl Store {
         &self,
         step: &StepKey,
         turn: Option<&Turn>,
+        worker: &str,
         end: &StepEnd,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        either!(self, store => store.settle(step, turn, end, now))
+        either!(self, store => store.settle(step, turn, worker, end, now))
     }
 
     /// An attempt ended because a step of it is in other hands: it does not count as one that never came to its end
@@ -267,8 +290,9 @@ impl Store {
         either!(self, store => store.first_failed_at(event, run))
     }
 
-    /// Notes how an attempt at an event went, which is then the event's outcome. Returns how many attempts of this run have
-    /// failed so far (retrying and dead are failures).
+    /// Notes how an attempt at an event went, which is then the event's outcome. One that only had to wait ([`Outcome::Open`])
+    /// as one before it had to is noted with that one. Returns how many attempts of this run have failed so far (retrying
+    /// and dead are failures).
     pub async fn attempted(
         &self,
         event: &EventId,

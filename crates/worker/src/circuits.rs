@@ -205,9 +205,10 @@ impl Circuits {
             self.metrics.circuit(&service.to_string(), after);
             let topic = format!("circuit of {service}");
             if after {
-                tracing::warn!(%service, why, "{service} is down: what needs it waits in the queue, a few find out when it is back");
-                let sentence = format!("{service} is down, so what needs it waits in the queue: {why}");
+                let how = if sign == Sign::Refused { "refuses our key or token" } else { "is down" };
+                let sentence = format!("{service} {how}, so what needs it waits in the queue: {why}");
                 self.readiness.warn_about(&topic, Some(&sentence));
+                tracing::warn!(%service, why, "{service} {how}: what needs it waits in the queue, a few find out when it is back");
             } else {
                 tracing::info!(%service, "{service} is back");
                 self.readiness.warn_about(&topic, None);

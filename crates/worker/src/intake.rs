@@ -1,6 +1,6 @@
 //! Which way an event goes: recorded with many others when no rule acts on it, into its tenant's lane otherwise.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Burial, Bus, ConsumeError, Consumer, Delivery, StreamName};
@@ -17,6 +17,7 @@ use crate::circuits::Gate;
 use crate::lanes::{Class, Lanes};
 use crate::process::{self, End};
 use crate::quiet::Batch;
+use crate::reading::{self, Harmless, Refused};
 use crate::{Deps, Shared};
 
 /// Wait of an event whose tenant has many waiting already; doubles each time, up to [`TENANT_BUSY_MOST`].
@@ -36,6 +37,7 @@ pub(crate) struct Intake {
     pub(crate) bus: Bus,
     pub(crate) lanes: Lanes,
     pub(crate) quiet: mpsc::Sender<Batch>,
+    pub(crate) harmless: Arc<Harmless>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -116,20 +118,18 @@ impl Intake {
         let rulebook = self.deps.rules.current();
         let mut batch = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            let sorted = catch_unwind(AssertUnwindSafe(|| self.way(delivery, &rulebook)));
-            let Ok(way) = sorted else {
-                // The delivery was dropped and comes back, into its tenant's lane, where such attempts are counted.
-                tracing::error!("reading an event ended in a panic; it will be delivered again");
-                continue;
-            };
-            match way {
+            match self.carefully(delivery, &rulebook).await {
                 Way::Quiet(quiet, delivery) => batch.push((*quiet, delivery)),
                 Way::Lane(arrival, delivery) => self.act(*arrival, delivery, class).await,
-                Way::Unreadable(arrival, delivery, why) => {
+                Way::Unreadable(refused, delivery, died) => {
                     let deps = self.deps.clone();
                     self.lanes.push(String::new(), class, async move {
-                        bury_unreadable(&deps, *arrival, delivery, why).await
+                        bury_unreadable(&deps, *refused, delivery, died).await
                     });
+                }
+                Way::Later(delivery, error) => {
+                    let end = process::store_trouble(&self.deps, &error);
+                    settle(&self.deps, delivery, end).await;
                 }
                 Way::Alien(delivery, why) => {
                     tracing::error!(why, "a message in the stream was not written by ingest");
@@ -142,6 +142,34 @@ impl Intake {
         }
     }
 
+    /// Reads a delivery. A worker that dies over reading one can't say so: of what has come several times it is written down
+    /// before that it is read, and what many workers began to read and none has read is buried without another try.
+    async fn carefully(&self, delivery: Delivery, rulebook: &Rulebook) -> Way {
+        let suspect = delivery.envelope().ok().map(|envelope| envelope.id.clone());
+        let Some(event) = suspect.filter(|event| self.harmless.is_suspicious(event, delivery.attempt()))
+        else {
+            return self.way(delivery, rulebook);
+        };
+        let store = &self.deps.store;
+        let died = match store.reading(&event, self.deps.clock.now()).await {
+            Ok(begun) => begun.saturating_sub(1),
+            Err(error) => return Way::Later(delivery, error),
+        };
+        if let (true, Ok(envelope)) = (died >= process::MAX_CRASHES, delivery.envelope()) {
+            let why = format!(
+                "reading this event was begun {died} times and never came to an end: a worker may die over it"
+            );
+            let refused = reading::untouched(envelope, delivery.hooks_sequence(), why);
+            return Way::Unreadable(refused, delivery, died);
+        }
+        let way = self.way(delivery, rulebook);
+        match store.was_read(&event).await {
+            Ok(()) => self.harmless.was_read(event),
+            Err(error) => tracing::debug!(%error, "an event was read; the event log does not know"),
+        }
+        way
+    }
+
     fn way(&self, delivery: Delivery, rulebook: &Rulebook) -> Way {
         let envelope = match delivery.envelope() {
             Ok(envelope) => envelope,
@@ -151,18 +179,16 @@ impl Intake {
             }
         };
         let hotglue = &self.deps.config.hotglue;
-        let event = match event::read(envelope, &hotglue.failed_records) {
-            Ok(event) => event,
-            Err(why) => {
-                let event = Event::unreadable(envelope, &why);
-                let arrival = Box::new(arrival(&delivery, envelope, event));
-                return Way::Unreadable(arrival, delivery, why.to_string());
-            }
+        let parse = |envelope: &_| event::read(envelope, &hotglue.failed_records);
+        let arrival = match reading::read(envelope, delivery.hooks_sequence(), parse) {
+            Ok(arrival) => arrival,
+            Err(refused) => return Way::Unreadable(refused, delivery, 0),
         };
         // A first delivery of a live event that no rule takes has nothing to resume: it needs no ledger.
         let fresh = delivery.attempt() == 1 && delivery.replay().is_none();
-        if fresh && takes_nothing(&self.deps, rulebook, &event) {
-            let arrival = arrival(&delivery, envelope, event);
+        // Deciding that ends in a panic ends in one in its tenant's lane too, where such attempts are counted.
+        let takes_nothing = || takes_nothing(&self.deps, rulebook, &arrival.event);
+        if fresh && reading::caught(takes_nothing).unwrap_or(false) {
             let quiet = Box::new(Quiet {
                 arrival,
                 run: LIVE.to_owned(),
@@ -171,7 +197,7 @@ impl Intake {
             });
             return Way::Quiet(quiet, delivery);
         }
-        Way::Lane(Box::new(arrival(&delivery, envelope, event)), delivery)
+        Way::Lane(Box::new(arrival), delivery)
     }
 
     async fn act(&self, arrival: Arrival, delivery: Delivery, class: Class) {
@@ -202,8 +228,10 @@ impl Intake {
 enum Way {
     Quiet(Box<Quiet>, Delivery),
     Lane(Box<Arrival>, Delivery),
-    /// Verified, but not JSON.
-    Unreadable(Box<Arrival>, Delivery, String),
+    /// Verified, but not JSON, or nothing that we can read; so many workers may have died over it.
+    Unreadable(Box<Refused>, Delivery, u32),
+    /// The event log must have a word first, and does not answer.
+    Later(Delivery, StoreError),
     /// Not an envelope at all.
     Alien(Delivery, String),
 }
@@ -237,18 +265,6 @@ fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {
     true
 }
 
-fn arrival(delivery: &Delivery, envelope: &domain::envelope::Envelope, event: Event) -> Arrival {
-    let (body, body_redacted) = event.storable_body(envelope);
-    Arrival {
-        stream_sequence: delivery.hooks_sequence(),
-        subject: envelope.subject.clone(),
-        headers: envelope.headers.clone(),
-        body,
-        body_redacted,
-        event,
-    }
-}
-
 async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, resume: bool) -> End {
     if resume && let Err(error) = reopen(deps, arrival, run).await {
         return process::store_trouble(deps, &error);
@@ -263,7 +279,8 @@ async fn reopen(deps: &Deps, arrival: &Arrival, run: &str) -> Result<(), StoreEr
     Ok(())
 }
 
-async fn bury_unreadable(deps: &Deps, arrival: Arrival, delivery: Delivery, why: String) {
+async fn bury_unreadable(deps: &Deps, refused: Refused, delivery: Delivery, died: u32) {
+    let Refused { arrival, why } = refused;
     let run = LIVE;
     let now = deps.clock.now();
     let recorded = async {
@@ -273,11 +290,17 @@ async fn bury_unreadable(deps: &Deps, arrival: Arrival, delivery: Delivery, why:
     let end = match recorded.await {
         Ok(attempts) => {
             tracing::warn!(event = %arrival.event.id, ?why, "buried");
-            End::Bury { why, attempts, since: None }
+            End::Bury { why, attempts: attempts + died, since: None }
         }
         Err(error) => process::store_trouble(deps, &error),
     };
     settle(deps, delivery, end).await;
+    // Sent back by a person, it is read again.
+    if died > 0
+        && let Err(error) = deps.store.was_read(&arrival.event.id).await
+    {
+        tracing::debug!(%error, "an event was buried over reading it; the event log still counts");
+    }
 }
 
 /// Settles a delivery by value; what the queue can't be told now, it finds out by itself after its ack wait.

@@ -9,8 +9,11 @@ mod brake;
 mod circuits;
 mod intake;
 mod lanes;
+mod measure;
 mod process;
+mod pulse;
 mod quiet;
+mod reading;
 mod retention;
 mod rules;
 pub mod run;
@@ -29,6 +32,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::circuits::Circuits;
+use crate::pulse::Pulse;
 use crate::rules::Rules;
 
 /// What processing an event needs. Cloned into tasks behind an [`Arc`].
@@ -44,8 +48,10 @@ struct Deps {
     clock: Clock,
     /// Decide and record, do nothing.
     observe: bool,
-    /// How long a claim on a step holds: longer than all calls of one step may take.
+    /// How long a claim on a step holds at most: longer than all calls of one step may take.
     lease: Duration,
+    /// Claims hold no longer than this beats.
+    pulse: Pulse,
     /// Cancelled when the worker can't wait any longer for calls under way.
     cut: CancellationToken,
     /// Told when something is held.

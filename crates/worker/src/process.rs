@@ -22,8 +22,8 @@ const MAX_ROUNDS: usize = 8;
 /// Wait of an event whose rules had read a value that another event has replaced since.
 const DECIDE_ANEW: Duration = Duration::from_millis(100);
 
-/// Times that processing may have begun without ever ending before the event is taken for one that kills workers.
-const MAX_CRASHES: u32 = 10;
+/// Times that reading or processing may have begun without ever ending before the event is taken for one that kills workers.
+pub(crate) const MAX_CRASHES: u32 = 10;
 
 /// Wait of an event that could not go on through no fault of its own.
 const NOT_NOW: Duration = Duration::from_secs(1);

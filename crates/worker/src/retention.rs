@@ -17,7 +17,7 @@ pub(crate) async fn sweep(deps: &Deps, stop: CancellationToken) {
     let keep = SignedDuration::try_from(deps.config.event_log.keep).unwrap_or(SignedDuration::MAX);
     let mut rounds = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(rounds.tick()).await.is_some() {
-        let Ok(cutoff) = deps.clock.now().checked_sub(keep) else { return };
+        let Ok(cutoff) = deps.clock.now().checked_sub(keep) else { continue };
         let mut deleted = 0;
         loop {
             match deps.store.forget_before(cutoff, BATCH).await {

@@ -68,7 +68,7 @@ fn whole<'a>(file: &Path, text: &'a str) -> Result<&'a str, String> {
 
 /// Watches the file until `stop`.
 pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
-    let Some(file) = deps.rules.file.as_deref() else { return };
+    let Some(file) = deps.rules.file.as_deref() else { return stop.cancelled().await };
     let mut refused: Option<String> = None;
     let mut looks = tokio::time::interval(LOOK);
     while stop.run_until_cancelled(looks.tick()).await.is_some() {

@@ -1,7 +1,7 @@
 //! Builds the worker out of its flags and runs it.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +12,8 @@ use effects::World;
 use secrecy::SecretString;
 use service::metrics::{Registry, WorkerMetrics};
 use service::probe::{self, Readiness};
-use service::{Clock, Shutdown, secrets};
+use service::vital::Guard;
+use service::{Clock, Shutdown, Vital, secrets};
 use store::{Access, Store, StoreError};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,9 @@ use crate::args::{ADMIN, Args};
 use crate::circuits::Circuits;
 use crate::intake::Intake;
 use crate::lanes::Lanes;
+use crate::pulse::Pulse;
 use crate::rules::Rules;
-use crate::{Deps, Shared, brake, quiet, retention, rules, storms};
+use crate::{Deps, Shared, brake, measure, pulse, quiet, retention, rules, storms};
 
 /// Deliveries taken from the live stream at once: enough to fill a transaction.
 const LIVE_BATCH: usize = 500;
@@ -73,7 +75,7 @@ pub async fn run(args: Args) -> Result<()> {
         shutdown.token(),
     ));
 
-    let worker = worker_name();
+    let worker = worker_name(clock.now());
     let Some(store) = open_log(&args, &worker, &readiness, &shutdown).await? else { return Ok(()) };
     let now = clock.now();
     store.rulebook_seen(rules.current().version(), rules.current().text(), now).await?;
@@ -120,20 +122,21 @@ pub async fn run(args: Args) -> Result<()> {
         readiness,
         clock,
         lease,
+        pulse: Pulse::at(now),
         cut,
         braked: Notify::new(),
         stormed: Notify::new(),
         worker,
     });
-    let lost = Lost::default();
-    work(&deps, &bus, &args, &shutdown, &tasks, &lost).await;
+    // Before the first claim: who never said that it lives is waited for until its leases end.
+    pulse::beat(&deps).await?;
+    let vital = Vital::new(&shutdown);
+    work(&deps, &bus, &args, &shutdown, &tasks, &vital).await;
     bus.drain().await;
     deps.store.close().await;
     tracing::info!("stopped");
-    match lost.0.get() {
-        Some(task) => {
-            bail!("the task that {task} ended by itself: see the log; the events are safe in the queue")
-        }
+    match vital.lost() {
+        Some(sentence) => bail!("{sentence}; the events are safe in the queue"),
         None => Ok(()),
     }
 }
@@ -147,67 +150,69 @@ async fn permitted(bus: &Bus) -> Result<()> {
     }
 }
 
-/// The task without which the worker can't go on, if one was lost.
-#[derive(Debug, Clone, Default)]
-struct Lost(Arc<OnceLock<&'static str>>);
+type Job = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Lost {
-    /// Held by a task that must not end before it is told to stop: a worker that lost one stops as a whole, so that
-    /// whoever runs it starts another.
-    fn guard(&self, task: &'static str, stop: &CancellationToken) -> Guard {
-        Guard { task, stop: stop.clone(), lost: self.clone() }
-    }
-}
-
-struct Guard {
-    task: &'static str,
-    stop: CancellationToken,
-    lost: Lost,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.stop.is_cancelled() {
-            tracing::error!("the task that {} ended by itself; the worker stops", self.task);
-            let _first = self.lost.0.set(self.task);
-            self.stop.cancel();
-        }
-    }
-}
-
-async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks: &TaskTracker, lost: &Lost) {
+async fn work(
+    deps: &Shared,
+    bus: &Bus,
+    args: &Args,
+    shutdown: &Shutdown,
+    tasks: &TaskTracker,
+    vital: &Vital,
+) {
     let stop = shutdown.token();
     let (quiet, batches) = mpsc::channel(4);
     let lanes = Lanes::new(usize::from(args.concurrency));
-    let intake =
-        Intake { deps: deps.clone(), bus: bus.clone(), lanes: lanes.clone(), quiet, stop: stop.clone() };
+    let intake = Intake {
+        deps: deps.clone(),
+        bus: bus.clone(),
+        lanes: lanes.clone(),
+        quiet,
+        harmless: Arc::default(),
+        stop: stop.clone(),
+    };
     let (writing, guard) =
-        (quiet::write(deps.clone(), batches), lost.guard("writes events that no rule takes", &stop));
+        (quiet::write(deps.clone(), batches), vital.guard("writes events that no rule takes", &stop));
     let writer = tokio::spawn(async move {
         let _guard = guard;
         writing.await;
     });
     for (stream, most) in [(StreamName::Hooks, LIVE_BATCH), (StreamName::Replay, REPLAY_BATCH)] {
         let intake = intake.clone();
-        let guard = lost.guard("takes events from the queue", &stop);
+        let guard = vital.guard("takes events from the queue", &stop);
         tasks.spawn(async move {
             let _guard = guard;
             intake.take(stream, most).await;
         });
     }
     drop(intake);
-    for task in [true, false] {
-        let (deps, stop) = (deps.clone(), stop.clone());
+    let (beating, guard) = (deps.clone(), vital.guard("says that the worker lives", &stop));
+    let beating = tokio::spawn(async move {
+        let _guard = guard;
+        pulse::keep(&beating).await;
+    });
+    let watch = |guard: Guard, task: Job| {
         tasks.spawn(async move {
-            if task { rules::watch(&deps, stop).await } else { retention::sweep(&deps, stop).await }
-        });
-    }
-    let (brake, token) = (deps.clone(), stop.clone());
-    tasks.spawn(async move { brake::watch(&brake, token).await });
-    let (telling, token) = (deps.clone(), stop.clone());
-    tasks.spawn(async move { storms::watch(&telling, token).await });
-    let (gauges, bus, token) = (deps.clone(), bus.clone(), stop.clone());
-    tasks.spawn(async move { measure(&gauges, &bus, token).await });
+            let _guard = guard;
+            task.await;
+        })
+    };
+    let mine = || (deps.clone(), stop.clone());
+    let (of_rules, token) = mine();
+    let task = async move { rules::watch(&of_rules, token).await };
+    watch(vital.guard("looks for changes of the rulebook", &stop), Box::pin(task));
+    let (of_retention, token) = mine();
+    let task = async move { retention::sweep(&of_retention, token).await };
+    watch(vital.guard("deletes what is older than the event log keeps", &stop), Box::pin(task));
+    let (of_brake, token) = mine();
+    let task = async move { brake::watch(&of_brake, token).await };
+    watch(vital.guard("tells people of pauses", &stop), Box::pin(task));
+    let (of_storms, token) = mine();
+    let task = async move { storms::watch(&of_storms, token).await };
+    watch(vital.guard("tells of storms", &stop), Box::pin(task));
+    let ((of_gauges, token), bus) = (mine(), bus.clone());
+    let task = async move { measure::measure(&of_gauges, &bus, token).await };
+    watch(vital.guard("measures the queue", &stop), Box::pin(task));
 
     stop.cancelled().await;
     tracing::info!("stopping: events in hand are finished, the rest stays in the queue");
@@ -221,14 +226,14 @@ async fn work(deps: &Shared, bus: &Bus, args: &Args, shutdown: &Shutdown, tasks:
         let _ended = writer.await;
     });
     let patience = Duration::from_secs(u64::from(args.drain_seconds));
-    if tokio::time::timeout(patience, &mut drained).await.is_ok() {
-        return;
+    if tokio::time::timeout(patience, &mut drained).await.is_err() {
+        tracing::warn!("calls are still under way: they are cut, and their events handed back");
+        deps.cut.cancel();
+        if tokio::time::timeout(LAST_WORDS, drained).await.is_err() {
+            tracing::warn!("some events did not end in time; the queue will deliver them again");
+        }
     }
-    tracing::warn!("calls are still under way: they are cut, and their events handed back");
-    deps.cut.cancel();
-    if tokio::time::timeout(LAST_WORDS, drained).await.is_err() {
-        tracing::warn!("some events did not end in time; the queue will deliver them again");
-    }
+    beating.abort();
 }
 
 /// Workers share the queue: one that only observes would take events away from one that acts, and nobody would act on them.
@@ -245,33 +250,17 @@ async fn alone(bus: &Bus) -> Result<()> {
     )
 }
 
-/// A step makes three calls at most, after its turns under the configured rate have come; the rest is for a slow machine.
+/// A step makes three calls at most, and one more when it is refused, after its turns under the configured rate have come; the rest is for a slow machine.
 fn lease(config: &Config, concurrency: u16) -> Duration {
     let slack = config.slack.as_ref();
     let timeout = config.hotglue.timeout.max(slack.map(|slack| slack.timeout).unwrap_or_default());
     let rates = [config.hotglue.max_per_second, slack.and_then(|slack| slack.max_per_second)];
     let slowest =
         rates.into_iter().flatten().min().map_or(0, |rate| u32::from(concurrency).div_ceil(rate.get()));
-    timeout * 3
+    timeout * 4
         + Duration::from_secs(u64::from(slowest)) * 2
         + crate::circuits::LONGEST_IN_PLACE * 2
         + Duration::from_secs(60)
-}
-
-/// Keeps the gauges of the queue and the readiness of NATS.
-async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
-    let mut every = tokio::time::interval(Duration::from_secs(5));
-    while stop.run_until_cancelled(every.tick()).await.is_some() {
-        match bus.pending(StreamName::Hooks).await {
-            Ok(pending) => {
-                deps.metrics.queue_pending.set(i64::try_from(pending.pending).unwrap_or(i64::MAX));
-                deps.metrics.queue_in_flight.set(i64::try_from(pending.in_flight).unwrap_or(i64::MAX));
-                deps.readiness.set("nats", Ok(()));
-            }
-            Err(error) => deps.readiness.set("nats", Err(error.to_string())),
-        }
-        deps.readiness.warn_about("nats", bus.state().trouble.as_deref());
-    }
 }
 
 /// Opens the event log, however long its database takes to come. None when asked to stop.
@@ -333,9 +322,11 @@ fn resolve(reference: &SecretRef, base: &Path) -> Result<SecretString, String> {
     }
 }
 
-/// Host and process: unique among the workers of one event log, and readable.
-fn worker_name() -> String {
+/// Host, process and when it was started: unique among the workers of one event log, those that died included (in a container
+/// the process always has the same number), and readable.
+fn worker_name(now: jiff::Timestamp) -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}-{}", if host.is_empty() { "worker" } else { host }, std::process::id())
+    let host = if host.is_empty() { "worker" } else { host };
+    format!("{host}-{}-{:x}", std::process::id(), now.as_millisecond())
 }

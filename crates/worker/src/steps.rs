@@ -1,6 +1,9 @@
 //! The steps of a decision: claim → perform → settle, one at a time within a rule.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use domain::action::Action;
@@ -16,6 +19,8 @@ use crate::{Deps, brake, process, storms};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Why an attempt made no call, or no further one.
+const LATE: &str = "the worker was held up for so long that others may have gone on with the step";
 
 /// Why a Slack message waits.
 const NOT_ITS_TURN: &str =
@@ -159,7 +164,9 @@ async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     let now = deps.clock.now();
     // No turn is needed for what is not done.
     if let Claim::Mine { .. } = deps.store.claim(&step.key, None, &deps.worker, now, deps.lease).await? {
-        deps.store.settle(&step.key, None, &StepEnd::Skipped { why: why.to_owned() }, now).await?;
+        deps.store
+            .settle(&step.key, None, &deps.worker, &StepEnd::Skipped { why: why.to_owned() }, now)
+            .await?;
         deps.metrics.step(step.action.word(), StepState::Skipped.as_str());
     }
     Ok(())
@@ -228,17 +235,28 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
     };
     // A process that was stopped, or a machine that slept, goes on as if no time had passed.
     let late = || {
-        deps.clock.now().duration_since(now)
-            >= SignedDuration::try_from(deps.lease).unwrap_or(SignedDuration::MAX)
+        let (time, lease) = (deps.clock.now(), SignedDuration::try_from(deps.lease));
+        deps.pulse.lapsed_since(now, time) || time.duration_since(now) >= lease.unwrap_or(SignedDuration::MAX)
     };
     if late() {
         drop(pass);
+        // Nothing was done: if the claim is still ours, it is free again.
+        settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: false }).await?;
         return Ok(Went::Busy(LOOK_AGAIN));
     }
-    let Some(performed) = deps.cut.run_until_cancelled(deps.world.perform(&action)).await else {
-        let why = process::CUT.to_owned();
-        settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
-        return Ok(Went::NotNow(why, process::HANDED_BACK));
+    let performed = while_ours(deps.world.perform(&action), || turn.is_some() && late());
+    let performed = match deps.cut.run_until_cancelled(performed).await {
+        Some(Some(performed)) => performed,
+        Some(None) => {
+            drop(pass);
+            settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: true }).await?;
+            return Ok(Went::Busy(LOOK_AGAIN));
+        }
+        None => {
+            let why = process::CUT.to_owned();
+            settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
+            return Ok(Went::NotNow(why, process::HANDED_BACK));
+        }
     };
     // After its lease, another may have done the same: the end is that of a second attempt.
     let begun = begun + u32::from(late());
@@ -267,6 +285,12 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
         (Went::Wait(why, None), None) => Ok(Went::Wait(why, asked)),
         (went, _) => Ok(went),
     }
+}
+
+/// Goes on with an action until `late`: an action that makes several calls makes no further one once its turn may be another's.
+async fn while_ours<T>(action: impl Future<Output = T>, late: impl Fn() -> bool) -> Option<T> {
+    let mut action = pin!(action);
+    poll_fn(|context| if late() { Poll::Ready(None) } else { action.as_mut().poll(context).map(Some) }).await
 }
 
 /// A message that follows steps which turned out to be superseded says so: its text was written before.
@@ -317,7 +341,7 @@ async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> 
         }
         _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
     }
-    deps.store.settle(&step.key, turn, &end, deps.clock.now()).await?;
+    deps.store.settle(&step.key, turn, &deps.worker, &end, deps.clock.now()).await?;
     deps.metrics.step(step.action.word(), state.as_str());
     Ok(went)
 }

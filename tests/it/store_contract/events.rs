@@ -232,7 +232,7 @@ async fn change_schedule(
     let claim = store.claim(&step, turn.as_ref(), "w1", now, Duration::from_secs(60)).await.unwrap();
     if let Claim::Mine { .. } = claim {
         let end = StepEnd::Done { request: String::new(), answer: String::new() };
-        store.settle(&step, turn.as_ref(), &end, now).await.unwrap();
+        store.settle(&step, turn.as_ref(), "w1", &end, now).await.unwrap();
     }
     claim
 }
@@ -372,7 +372,7 @@ pub(super) async fn attempts_at_once_are_all_counted(store: &Store) {
 pub(super) async fn given_up_run_is_resumed_once(store: &Store) {
     let step = decided(store, 1, &[tell("hello")]).await.remove(0);
     assert!(!store.resume(&id(1), LIVE, at(1)).await.unwrap(), "it was not given up");
-    store.settle(&step, None, &StepEnd::Failed { why: "gone".to_owned() }, at(1)).await.unwrap();
+    store.settle(&step, None, "w1", &StepEnd::Failed { why: "gone".to_owned() }, at(1)).await.unwrap();
     store.attempted(&id(1), LIVE, "w1", Outcome::Dead, Some("gone"), at(2)).await.unwrap();
     let resuming: Vec<_> = (0..8)
         .map(|_| {
@@ -386,6 +386,42 @@ pub(super) async fn given_up_run_is_resumed_once(store: &Store) {
     }
     assert_eq!(resumed, 1);
     assert_eq!(store.steps_of(&id(1), LIVE).await.unwrap()[0].state, StepState::Pending);
+}
+
+pub(super) async fn what_is_read_again_and_again_is_counted_until_it_was_read(store: &Store) {
+    for times in 1..4 {
+        assert_eq!(store.reading(&id(1), at(times)).await.unwrap(), u32::try_from(times).unwrap());
+    }
+    assert_eq!(store.reading(&id(2), at(4)).await.unwrap(), 1, "each by itself");
+    store.was_read(&id(1)).await.unwrap();
+    assert_eq!(store.reading(&id(1), at(5)).await.unwrap(), 1);
+    store.was_read(&id(3)).await.unwrap();
+}
+
+pub(super) async fn waits_for_the_same_reason_are_one_row(store: &Store) {
+    store.remember(&arrival(1), LIVE).await.unwrap();
+    let wait = |why: String, second| async move {
+        store.attempted(&id(1), LIVE, "w1", Outcome::Open, Some(&why), at(second)).await.unwrap()
+    };
+    for second in 0..50 {
+        wait(if second % 2 == 0 { "Slack is down" } else { "502" }.to_owned(), second).await;
+    }
+    let attempts = || async { store.event(id(1).as_str()).await.unwrap().unwrap().attempts };
+    let rows: Vec<_> = attempts().await.into_iter().map(|a| (a.why.unwrap(), a.times, a.at)).collect();
+    assert_eq!(rows, [("Slack is down".to_owned(), 25, at(48)), ("502".to_owned(), 25, at(49))]);
+
+    // What failed is a row of its own, and what waits after it another.
+    let failed = store.attempted(&id(1), LIVE, "w1", Outcome::Retrying, Some("502"), at(50)).await.unwrap();
+    assert_eq!(failed, 1);
+    wait("502".to_owned(), 51).await;
+    assert_eq!(attempts().await.len(), 4);
+    // Reasons that never repeat don't fill the log either.
+    for second in 52..152 {
+        wait(format!("request {second} failed"), second).await;
+    }
+    let attempts = attempts().await;
+    assert!(attempts.len() < 30, "{} rows", attempts.len());
+    assert_eq!(attempts.last().unwrap().why.as_deref(), Some("request 151 failed"));
 }
 
 pub(super) async fn waiting_is_no_unfinished_attempt(store: &Store) {

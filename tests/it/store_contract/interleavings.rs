@@ -16,6 +16,8 @@ const CASES: u64 = 48;
 const WORKERS: usize = 3;
 /// Seconds.
 const LEASE: i64 = 60;
+/// A worker that has said nothing for so many seconds is dead to the others.
+const LAPSE: i64 = 30;
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ enum Op {
     Settle(usize),
     /// It dies; another takes its place.
     Die(usize),
+    /// It says that it lives.
+    Beat(usize),
     /// So many seconds pass.
     Pass(i64),
 }
@@ -52,6 +56,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (0..WORKERS, call).prop_map(|(worker, call)| Op::Call(worker, call)),
         3 => (0..WORKERS).prop_map(Op::Settle),
         1 => (0..WORKERS).prop_map(Op::Die),
+        2 => (0..WORKERS).prop_map(Op::Beat),
         1 => (1..=LEASE).prop_map(Op::Pass),
     ];
     prop::collection::vec(op, 10..60)
@@ -68,6 +73,16 @@ struct InHand {
     called: Option<Call>,
 }
 
+/// A worker, as far as the event log has heard from it.
+#[derive(Debug, Clone, Default)]
+struct Life {
+    /// How many died in its place.
+    number: u32,
+    heard: i64,
+    /// End of the last silence that was too long.
+    again: i64,
+}
+
 struct Step {
     key: StepKey,
     action: Action,
@@ -82,9 +97,11 @@ const STEPS: usize = 5;
 /// Workers, their steps, and the outside.
 struct World {
     store: Store,
+    case: u64,
     now: i64,
     steps: Vec<Step>,
     workers: Vec<Option<InHand>>,
+    lives: Vec<Life>,
     /// By step, how often it was done.
     done: [u32; STEPS],
     /// The ages of the events that have switched the schedule, in the order in which they did.
@@ -102,15 +119,40 @@ impl World {
             let turn = Turn::of(&action, at(age));
             steps.push(Step { key, action, turn, age });
         }
-        Self {
+        let mut world = Self {
             store: store.clone(),
+            case,
             now: 1000,
             steps,
             workers: vec![None; WORKERS],
+            lives: vec![Life { heard: 1000, ..Life::default() }; WORKERS],
             done: [0; STEPS],
             switched: Vec::new(),
             noted: None,
+        };
+        for worker in 0..WORKERS {
+            world.beat(worker).await;
         }
+        world
+    }
+
+    fn name(&self, worker: usize) -> String {
+        format!("case {}, worker {worker}, life {}", self.case, self.lives[worker].number)
+    }
+
+    async fn beat(&mut self, worker: usize) {
+        self.store.alive(&self.name(worker), at(self.now)).await.unwrap();
+        let life = &mut self.lives[worker];
+        if self.now >= life.heard + LAPSE {
+            life.again = self.now;
+        }
+        life.heard = self.now;
+    }
+
+    /// As the worker sees it: is what it has in hand its own no longer?
+    fn is_late(&self, worker: usize, hand: &InHand) -> bool {
+        let life = &self.lives[worker];
+        self.now >= hand.until || self.now >= life.heard + LAPSE || life.again > hand.until - LEASE
     }
 
     async fn happen(&mut self, op: &Op) {
@@ -122,7 +164,12 @@ impl World {
             }
             Op::Call(worker, call) => self.call(worker, call),
             Op::Settle(worker) => self.settle(worker).await,
-            Op::Die(worker) => self.workers[worker] = None,
+            Op::Die(worker) => {
+                self.workers[worker] = None;
+                self.lives[worker].number += 1;
+                self.beat(worker).await;
+            }
+            Op::Beat(worker) => self.beat(worker).await,
             Op::Pass(seconds) => self.now += seconds,
         }
     }
@@ -131,7 +178,8 @@ impl World {
     async fn ask(&mut self, worker: usize, step: usize) -> bool {
         let Step { key, turn, .. } = &self.steps[step];
         let lease = Duration::from_secs(LEASE.unsigned_abs());
-        let claim = self.store.claim(key, turn.as_ref(), "w", at(self.now), lease).await.unwrap();
+        let claim =
+            self.store.claim(key, turn.as_ref(), &self.name(worker), at(self.now), lease).await.unwrap();
         match claim {
             Claim::Mine { begun } => {
                 let end = StepEnd::untried(self.steps[step].action.repeatable(), begun);
@@ -140,7 +188,7 @@ impl World {
             }
             Claim::Newer { .. } => {
                 let end = StepEnd::Superseded { why: "late".to_owned() };
-                self.store.settle(key, None, &end, at(self.now)).await.unwrap();
+                self.store.settle(key, None, &self.name(worker), &end, at(self.now)).await.unwrap();
             }
             Claim::Busy { .. } => {}
             Claim::Held => panic!("nothing is held here"),
@@ -149,10 +197,11 @@ impl World {
         false
     }
 
-    /// A call ends before the lease does: that is how long leases are.
+    /// A call ends before the lease does: that is how long leases are. Who may be dead to the others makes none.
     fn call(&mut self, worker: usize, call: Call) {
+        let is_late = self.workers[worker].as_ref().is_some_and(|hand| self.is_late(worker, hand));
         let Some(hand) = &mut self.workers[worker] else { return };
-        if hand.untried.is_some() || hand.called.is_some() || self.now >= hand.until {
+        if hand.untried.is_some() || hand.called.is_some() || is_late {
             return;
         }
         let Step { action, age, .. } = &self.steps[hand.step];
@@ -168,9 +217,9 @@ impl World {
 
     /// As the worker does: what is settled after the lease counts as a second attempt, because another may have made the
     /// call too.
-    fn end(&self, hand: &InHand) -> Option<StepEnd> {
+    fn end(&self, worker: usize, hand: &InHand) -> Option<StepEnd> {
         let (repeatable, said) = (self.steps[hand.step].action.repeatable(), String::new);
-        let begun = hand.begun + u32::from(self.now >= hand.until);
+        let begun = hand.begun + u32::from(self.is_late(worker, hand));
         match (&hand.untried, hand.called) {
             (Some(end), _) => Some(end.clone()),
             (None, None) => None,
@@ -184,13 +233,13 @@ impl World {
 
     async fn settle(&mut self, worker: usize) {
         let Some((step, end)) =
-            self.workers[worker].as_ref().and_then(|hand| Some((hand.step, self.end(hand)?)))
+            self.workers[worker].as_ref().and_then(|hand| Some((hand.step, self.end(worker, hand)?)))
         else {
             return;
         };
         self.workers[worker] = None;
         let Step { key, turn, age, .. } = &self.steps[step];
-        self.store.settle(key, turn.as_ref(), &end, at(self.now)).await.unwrap();
+        self.store.settle(key, turn.as_ref(), &self.name(worker), &end, at(self.now)).await.unwrap();
         if turn.is_some() && matches!(end, StepEnd::Done { .. }) {
             self.noted = self.noted.max(Some(*age));
         }
@@ -199,10 +248,14 @@ impl World {
     /// Redeliveries go on until everything is settled.
     async fn drain(&mut self) {
         self.workers.fill(None);
+        for life in &mut self.lives {
+            life.number += 1;
+        }
         for round in 0.. {
             assert!(round < 50, "it comes to an end");
             let mut settled = true;
             for step in 0..STEPS {
+                self.beat(0).await;
                 settled &= self.ask(0, step).await;
                 self.call(0, Call::Answered);
                 self.settle(0).await;

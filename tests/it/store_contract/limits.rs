@@ -159,7 +159,7 @@ pub(super) async fn message_about_a_pause_is_a_step_like_any_other(store: &Store
     assert_eq!(claim(store, &step.key, 2).await, Claim::Mine { begun: 0 });
     assert!(matches!(claim(store, &step.key, 3).await, Claim::Busy { .. }));
     let end = StepEnd::Done { request: "chat.postMessage".to_owned(), answer: "ok".to_owned() };
-    store.settle(&step.key, None, &end, at(4)).await.unwrap();
+    store.settle(&step.key, None, "w", &end, at(4)).await.unwrap();
     assert!(store.alerts().await.unwrap().is_empty());
     assert_eq!(paused(store).await[0].alert, Some(StepState::Done));
 
@@ -198,7 +198,7 @@ pub(super) async fn released_step_stays_held_until_it_is_claimed(store: &Store) 
         Claim::Mine { begun: 0 }
     );
     // Also one that a newer event has made pointless is settled.
-    store.settle(&steps[1], None, &StepEnd::Superseded { why: "late".to_owned() }, at(8)).await.unwrap();
+    store.settle(&steps[1], None, "w", &StepEnd::Superseded { why: "late".to_owned() }, at(8)).await.unwrap();
     assert_eq!(states(store, 2).await, [StepState::Claimed, StepState::Superseded]);
 }
 
@@ -244,13 +244,13 @@ pub(super) async fn schedule_is_remembered_as_it_was_before_the_first_change(sto
     claimed(1).await.unwrap();
     store.note_before(&steps[0], &was("ENABLED")).await.unwrap();
     let uncertain = StepEnd::Again { why: "timeout".to_owned(), uncertain: true };
-    store.settle(&steps[0], turn.as_ref(), &uncertain, at(2)).await.unwrap();
+    store.settle(&steps[0], turn.as_ref(), "w", &uncertain, at(2)).await.unwrap();
     claimed(10).await.unwrap();
     store.note_before(&steps[0], &was("DISABLED")).await.unwrap();
     let none = store.schedule_changes("rule", at(0), at(99)).await.unwrap();
     assert!(none.is_empty(), "it is not done: {none:?}");
     let done = StepEnd::Done { request: "PUT".to_owned(), answer: "200".to_owned() };
-    store.settle(&steps[0], turn.as_ref(), &done, at(11)).await.unwrap();
+    store.settle(&steps[0], turn.as_ref(), "w", &done, at(11)).await.unwrap();
 
     let changes = store.schedule_changes("rule", at(11), at(12)).await.unwrap();
     assert_eq!(changes.len(), 1);

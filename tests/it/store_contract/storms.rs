@@ -292,7 +292,7 @@ pub(super) async fn what_is_settled_held_or_in_other_hands_neither_folds_nor_tak
     let done = message(store, 1, "a").await;
     store.claim(&done, None, "w", at(1), LEASE).await.unwrap();
     let end = StepEnd::Done { request: String::new(), answer: String::new() };
-    store.settle(&done, None, &end, at(1)).await.unwrap();
+    store.settle(&done, None, "w", &end, at(1)).await.unwrap();
     assert_eq!(ask(store, &done, Some(&fold), 2).await, MayPost::Yes);
     let claimed = message(store, 2, "b").await;
     store.claim(&claimed, None, "w", at(2), LEASE).await.unwrap();

@@ -25,11 +25,19 @@ impl Change {
     }
 
     async fn claim(&self, store: &Store, second: i64) -> Claim {
-        store.claim(&self.step, Some(&self.turn), "w", at(second), LEASE).await.unwrap()
+        self.claim_by(store, "w", second).await
+    }
+
+    async fn claim_by(&self, store: &Store, worker: &str, second: i64) -> Claim {
+        store.claim(&self.step, Some(&self.turn), worker, at(second), LEASE).await.unwrap()
     }
 
     async fn settle(&self, store: &Store, end: StepEnd, second: i64) {
-        store.settle(&self.step, Some(&self.turn), &end, at(second)).await.unwrap();
+        self.settle_by(store, "w", end, second).await;
+    }
+
+    async fn settle_by(&self, store: &Store, worker: &str, end: StepEnd, second: i64) {
+        store.settle(&self.step, Some(&self.turn), worker, &end, at(second)).await.unwrap();
     }
 }
 
@@ -178,6 +186,54 @@ pub(super) async fn late_end_of_an_older_change_is_not_noted_over_a_newer_one(st
     newer.settle(store, done(), 163).await;
     let between = Change::of(store, 4, 15, &off).await;
     assert_eq!(between.claim(store, 164).await, Claim::Newer { event: id(2) });
+}
+
+pub(super) async fn who_lost_a_step_does_not_pass_its_turn_on(store: &Store) {
+    let off = switch_off("1414_1");
+    let (older, newer) = (Change::of(store, 1, 10, &off).await, Change::of(store, 2, 20, &off).await);
+    assert_eq!(older.claim_by(store, "slept", 100).await, MINE);
+    assert_eq!(older.claim_by(store, "took over", 160).await, Claim::Mine { begun: 1 });
+    older.settle_by(store, "slept", again(false), 161).await;
+    assert_eq!(newer.claim(store, 162).await, Claim::Busy { until: at(220) }, "one is at it");
+    // Also when the one that slept has done it: the other's call may land any time.
+    older.settle_by(store, "slept", done(), 163).await;
+    assert_eq!(newer.claim(store, 164).await, Claim::Busy { until: at(220) });
+    older.settle_by(store, "took over", done(), 165).await;
+    assert_eq!(newer.claim(store, 166).await, MINE);
+}
+
+pub(super) async fn turn_of_a_worker_that_says_nothing_any_more_passes_on_when_its_calls_are_over(
+    store: &Store,
+) {
+    let off = switch_off("1414_1");
+    let (older, newer) = (Change::of(store, 1, 10, &off).await, Change::of(store, 2, 20, &off).await);
+    store.alive("dead", at(100)).await.unwrap();
+    let long = Duration::from_secs(600);
+    let claim = store.claim(&older.step, Some(&older.turn), "dead", at(101), long).await.unwrap();
+    assert_eq!(claim, MINE);
+    assert_eq!(newer.claim(store, 131).await, Claim::Busy { until: at(160) }, "its call may be on its way");
+    assert_eq!(older.claim(store, 131).await, Claim::Mine { begun: 1 }, "another goes on with the same");
+    older.settle(store, again(false), 132).await;
+    assert_eq!(newer.claim(store, 133).await, MINE);
+    newer.settle(store, done(), 134).await;
+
+    let third = Change::of(store, 3, 30, &off).await;
+    let fourth = Change::of(store, 4, 40, &off).await;
+    store.claim(&third.step, Some(&third.turn), "dead", at(135), long).await.unwrap();
+    assert_eq!(fourth.claim(store, 159).await, Claim::Busy { until: at(160) });
+    assert_eq!(fourth.claim(store, 160).await, MINE);
+}
+
+pub(super) async fn overtaken_step_of_a_dead_worker_is_settled_by_whoever_finds_it(store: &Store) {
+    let off = switch_off("1414_1");
+    let (older, newer) = (Change::of(store, 1, 10, &off).await, Change::of(store, 2, 20, &off).await);
+    assert_eq!(older.claim_by(store, "dead", 100).await, MINE);
+    assert_eq!(newer.claim(store, 160).await, MINE);
+    newer.settle(store, done(), 161).await;
+    assert_eq!(older.claim(store, 162).await, Claim::Newer { event: id(2) });
+    older.settle(store, StepEnd::Superseded { why: "late".to_owned() }, 163).await;
+    let settled = Claim::Settled(domain::journal::StepState::Superseded);
+    assert_eq!(older.claim(store, 164).await, settled);
 }
 
 pub(super) async fn settled_step_leaves_the_turn_alone(store: &Store) {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use sandbox::Fault;
-use sqlx::Connection as _;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +30,7 @@ pub(super) async fn disturb(
     length: Duration,
 ) -> Done {
     let until = Instant::now() + length;
-    if scenario == Scenario::WorkerKilledAtEveryStep {
+    if matches!(scenario, Scenario::WorkerKilledAtEveryStep | Scenario::WorkerKilledAtEveryStepOnPostgres) {
         return at_every_step(house, load, until).await;
     }
     let stop = CancellationToken::new();
@@ -69,9 +68,10 @@ async fn at_every_step(house: &mut House, load: &mut Load, until: Instant) -> Do
 
 async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut Done, until: Instant) {
     match scenario {
-        Scenario::Calm | Scenario::WorkerKilledAtEveryStep | Scenario::ManyWorkers => {
-            tokio::time::sleep_until(until).await
-        }
+        Scenario::Calm
+        | Scenario::WorkerKilledAtEveryStep
+        | Scenario::WorkerKilledAtEveryStepOnPostgres
+        | Scenario::ManyWorkers => tokio::time::sleep_until(until).await,
         Scenario::IngestKilled => {
             some(dice, 50..600).await;
             house.ingest.kill().await;
@@ -130,10 +130,10 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
         }
         Scenario::DatabaseLocked => {
             some(dice, 100..1_000).await;
-            let lock = steps::seize(&house.database_file()).await;
+            let lock = steps::seize(house).await;
             // The worker waits 5 seconds for the lock.
             some(dice, 200..6_500).await;
-            drop(lock.close().await);
+            lock.let_go().await;
         }
         Scenario::BrokerStopped | Scenario::SpoolBrokerStopped => {
             some(dice, 200..1_500).await;

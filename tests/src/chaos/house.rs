@@ -197,6 +197,12 @@ impl House {
         self.home.join("gluehook.db")
     }
 
+    /// None where it is a file.
+    #[must_use]
+    pub(super) fn postgres(&self) -> Option<&postgres::Database> {
+        self.postgres.as_ref()
+    }
+
     #[must_use]
     pub(super) fn database_url(&self) -> String {
         match &self.postgres {

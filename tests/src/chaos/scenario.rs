@@ -52,6 +52,8 @@ pub enum Scenario {
     AllKilled,
     /// The worker at each of its named steps in turn.
     WorkerKilledAtEveryStep,
+    /// The same with the event log in Postgres.
+    WorkerKilledAtEveryStepOnPostgres,
     /// The worker is stopped for longer than the queue waits for it, then goes on.
     WorkerStopped,
     /// The worker is asked to end while it has much in hand.
@@ -124,13 +126,14 @@ pub struct Needs {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Calm,
         Self::IngestKilled,
         Self::WorkerKilled,
         Self::BrokerKilled,
         Self::AllKilled,
         Self::WorkerKilledAtEveryStep,
+        Self::WorkerKilledAtEveryStepOnPostgres,
         Self::WorkerStopped,
         Self::WorkerLeaves,
         Self::FailingOneInFive,
@@ -164,6 +167,7 @@ impl Scenario {
             Self::BrokerKilled => "broker-killed",
             Self::AllKilled => "all-killed",
             Self::WorkerKilledAtEveryStep => "worker-killed-at-every-step",
+            Self::WorkerKilledAtEveryStepOnPostgres => "worker-killed-at-every-step-on-postgres",
             Self::WorkerStopped => "worker-stopped",
             Self::WorkerLeaves => "worker-leaves",
             Self::FailingOneInFive => "failing-one-in-five",
@@ -208,6 +212,7 @@ impl Scenario {
             Self::ManyWorkers | Self::ManyWorkersKilled | Self::ManyWorkersStopped => {
                 Needs { database: Database::Postgres, workers: 3, ..one }
             }
+            Self::WorkerKilledAtEveryStepOnPostgres => Needs { database: Database::Postgres, ..one },
             Self::SpoolDiskFull => Needs { spool: Spool::SmallDisk, ..one },
             Self::JournalAllKilled | Self::JournalPowerCut => Needs { spool: Spool::Journal, ..one },
             Self::Calm

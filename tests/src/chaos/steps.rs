@@ -1,11 +1,11 @@
 //! Killing the worker at a named step, exactly: whatever it is to do next is made to wait, and then it is killed. It waits
-//! for a call that a double does not answer, or for the lock of the event log, which we hold.
+//! for a call that a double does not answer, or for the lock of the event log, which we hold: in Postgres that of its tables.
 
-use std::path::Path;
 use std::time::Duration;
 
 use domain::journal::{Outcome, StepState};
 use sandbox::Fault;
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use tokio::time::{Instant, sleep};
@@ -73,7 +73,7 @@ async fn reached(house: &mut House, load: &mut Load, step: Step, tenant: &str) -
             house.hotglue.next_on("GET", &config, Fault::Delay(Duration::from_millis(300)));
             let asked = load.one(Kind::Start, tenant).await;
             let called = house.hotglue.until(MOMENT, |hotglue| called(hotglue, "GET", &config)).await;
-            let mut lock = seize(&house.database_file()).await;
+            let mut lock = seize(house).await;
             // The answer comes, and the decision can't be written down.
             sleep(Duration::from_millis(400)).await;
             let there = called && state(&mut lock, &load.sent[asked].id).await.undecided();
@@ -86,10 +86,10 @@ async fn reached(house: &mut House, load: &mut Load, step: Step, tenant: &str) -
         Step::Ended => {
             let asked = load.one(Kind::Start, tenant).await;
             let id = load.sent[asked].id.clone();
-            let Some(lock) = when(&house.database_file(), &id, State::settled).await else { return false };
+            let Some(lock) = when(house, &id, State::settled).await else { return false };
             // From here on nothing reaches the queue, the acknowledgement neither; what is on its way dies with it.
             house.broker.signal("STOP").await;
-            drop(lock.close().await);
+            lock.let_go().await;
             let deadline = Instant::now() + MOMENT;
             let mut ended = false;
             while !ended && Instant::now() < deadline {
@@ -123,16 +123,16 @@ async fn kill_in_call(house: &mut House, load: &mut Load, tenant: &str, method: 
     there
 }
 
-async fn kill_holding(house: &mut House, lock: SqliteConnection) {
+async fn kill_holding(house: &mut House, lock: Lock) {
     kill_worker(house).await;
     // Closed, it lets go of the lock.
-    drop(lock.close().await);
+    lock.let_go().await;
 }
 
 async fn catch(house: &mut House, load: &mut Load, tenant: &str, wanted: fn(&State) -> Moment) -> bool {
     let asked = load.one(Kind::Start, tenant).await;
     let id = load.sent[asked].id.clone();
-    match when(&house.database_file(), &id, wanted).await {
+    match when(house, &id, wanted).await {
         Some(lock) => {
             kill_holding(house, lock).await;
             true
@@ -142,32 +142,64 @@ async fn catch(house: &mut House, load: &mut Load, tenant: &str, wanted: fn(&Sta
 }
 
 /// Holds the lock from the moment on in which the event is as wanted; none when that moment was missed.
-async fn when(file: &Path, id: &str, wanted: fn(&State) -> Moment) -> Option<SqliteConnection> {
+async fn when(house: &House, id: &str, wanted: fn(&State) -> Moment) -> Option<Lock> {
     let deadline = Instant::now() + MOMENT;
     while Instant::now() < deadline {
-        let mut lock = seize(file).await;
+        let mut lock = seize(house).await;
         match wanted(&state(&mut lock, id).await) {
             Moment::Now => return Some(lock),
             Moment::Gone => return None,
             Moment::ToCome => {}
         }
-        drop(lock.close().await);
+        lock.let_go().await;
         // The worker has its turn.
         sleep(Duration::from_millis(1)).await;
     }
     None
 }
 
+/// The event log, with nobody else at it.
+pub(super) enum Lock {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Lock {
+    /// Closed, the connection lets go of the lock.
+    pub(super) async fn let_go(self) {
+        // Whatever it says, it is gone.
+        let _closed = match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        };
+    }
+}
+
 /// Waits for the lock of the event log, and asks for it again and again, so as to have it before the worker's next
 /// transaction.
-pub(super) async fn seize(file: &Path) -> SqliteConnection {
-    let options =
-        SqliteConnectOptions::new().filename(file).busy_timeout(Duration::ZERO).disable_statement_logging();
+pub(super) async fn seize(house: &House) -> Lock {
+    if let Some(database) = house.postgres() {
+        let mut connection = database.connect().await;
+        loop {
+            sqlx::query("BEGIN").execute(&mut connection).await.expect("a transaction begins");
+            let tables =
+                "LOCK TABLE events, decisions, steps, attempts, turns IN ACCESS EXCLUSIVE MODE NOWAIT";
+            if sqlx::query(tables).execute(&mut connection).await.is_ok() {
+                return Lock::Postgres(connection);
+            }
+            sqlx::query("ROLLBACK").execute(&mut connection).await.expect("a transaction ends");
+            tokio::task::yield_now().await;
+        }
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(house.database_file())
+        .busy_timeout(Duration::ZERO)
+        .disable_statement_logging();
     let mut connection = options.connect().await.expect("the event log is opened");
     while sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.is_err() {
         tokio::task::yield_now().await;
     }
-    connection
+    Lock::Sqlite(connection)
 }
 
 /// Where one event is on its way, as one sees it who holds the lock.
@@ -217,15 +249,26 @@ impl State {
     }
 }
 
-async fn state(connection: &mut SqliteConnection, id: &str) -> State {
-    let outcome =
-        sqlx::query("SELECT outcome FROM events WHERE id = ?1").bind(id).fetch_optional(&mut *connection);
-    let outcome = outcome.await.expect("read").and_then(|row| Outcome::from_text(row.get(0)));
-    let decided =
-        sqlx::query("SELECT 1 FROM decisions WHERE event = ?1").bind(id).fetch_optional(&mut *connection);
-    let decided = decided.await.expect("read").is_some();
-    let steps = sqlx::query("SELECT state, attempts FROM steps WHERE event = ?1 ORDER BY row").bind(id);
-    let steps = steps.fetch_all(&mut *connection).await.expect("read");
-    let steps = steps.iter().map(|row| (StepState::from_text(row.get(0)), row.get(1))).collect();
-    State { decided, outcome, steps }
+/// The same questions to whichever database it is.
+macro_rules! state_in {
+    ($connection:expr, $id:expr) => {{
+        let outcome = sqlx::query("SELECT outcome FROM events WHERE id = $1").bind($id);
+        let outcome = outcome.fetch_optional(&mut *$connection).await.expect("read");
+        let decided = sqlx::query("SELECT 1 FROM decisions WHERE event = $1").bind($id);
+        let decided = decided.fetch_optional(&mut *$connection).await.expect("read").is_some();
+        let steps = sqlx::query("SELECT state, attempts FROM steps WHERE event = $1 ORDER BY row").bind($id);
+        let steps = steps.fetch_all(&mut *$connection).await.expect("read");
+        State {
+            decided,
+            outcome: outcome.and_then(|row| Outcome::from_text(row.get(0))),
+            steps: steps.iter().map(|row| (StepState::from_text(row.get(0)), row.get(1))).collect(),
+        }
+    }};
+}
+
+async fn state(lock: &mut Lock, id: &str) -> State {
+    match lock {
+        Lock::Sqlite(connection) => state_in!(connection, id),
+        Lock::Postgres(connection) => state_in!(connection, id),
+    }
 }

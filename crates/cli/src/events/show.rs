@@ -197,7 +197,9 @@ impl Page {
     fn attempt(&self, attempt: &Attempt) -> String {
         let why = attempt.why.as_deref().map(|why| format!(": {}", first_line(why))).unwrap_or_default();
         let by = dim(format!("run {} by {}", clean(&attempt.run), clean(&attempt.worker)));
-        format!("  {}. {} {}{why} {by}", attempt.number, self.time(attempt.at), outcome(attempt.outcome))
+        let times = if attempt.times > 1 { format!(" ({} times)", attempt.times) } else { String::new() };
+        let (number, outcome) = (attempt.number, outcome(attempt.outcome));
+        format!("  {number}. {} {outcome}{why}{times} {by}", self.time(attempt.at))
     }
 }
 

@@ -234,3 +234,18 @@ proptest! {
         prop_assert_eq!(breaker.flow(at(now)), Flow::Free);
     }
 }
+
+#[test]
+fn one_refusal_of_our_key_opens_it_and_one_success_closes_it() {
+    let mut breaker = Breaker::default();
+    let at = |second: i64| at(second * 1000);
+    assert_eq!(breaker.permit("a", at(0)), Permit::Yes);
+    assert!(breaker.saw("a", Sign::Refused, at(0)) && breaker.is_open());
+    assert!(matches!(breaker.permit("b", at(0)), Permit::No(_)));
+    // Probed with the same tenant again: it is not that tenant's.
+    assert_eq!(breaker.permit("a", at(1)), Permit::Yes);
+    assert!(breaker.saw("a", Sign::Refused, at(1)));
+    assert!(matches!(breaker.permit("a", at(2)), Permit::No(_)), "the pause has doubled");
+    assert_eq!(breaker.permit("a", at(3)), Permit::Yes);
+    assert!(!breaker.saw("a", Sign::Well, at(3)) && !breaker.is_open());
+}

@@ -25,7 +25,7 @@ impl Api {
             200..=299 => Some(self.json(&call, &answer)?).filter(|config| !config.is_null()),
             404 => None,
             400 if answer.text().to_ascii_lowercase().contains("no config for the tenant") => None,
-            _ => return Err(self.refused(&call, &answer)),
+            _ => return Err(self.refused(&call, &answer).await),
         };
         Ok(Fact::Config { problems: schema::problems(schema, config.as_ref()) })
     }
@@ -38,7 +38,7 @@ impl Api {
         let is_null = match answer.status {
             200..=299 => is_null_state(&self.json(&call, &answer)?),
             400 | 404 => true,
-            _ => return Err(self.refused(&call, &answer)),
+            _ => return Err(self.refused(&call, &answer).await),
         };
         Ok(Fact::State { is_null })
     }
@@ -61,7 +61,7 @@ impl Api {
             200..=299 => names(&self.json(&call, &answer)?, keys)
                 .ok_or_else(|| classify::unreadable(&self.peer.who, &call.label())),
             404 => Ok(Vec::new()),
-            _ => Err(self.refused(&call, &answer)),
+            _ => Err(self.refused(&call, &answer).await),
         }
     }
 
@@ -108,7 +108,7 @@ impl Api {
             400 => Ok(Reported::NotReadable),
             _ if no_such_route(&answer) => Ok(Reported::NotReadable),
             404 => Ok(Reported::None),
-            _ => Err(self.refused(&call, &answer)),
+            _ => Err(self.refused(&call, &answer).await),
         }
     }
 }

@@ -45,7 +45,7 @@ impl Api {
         let call = Call::put(&path, &body);
         let answer = self.peer.call(&call).await?;
         if !answer.is_success() {
-            return Err(self.refused(&call, &answer));
+            return Err(self.refused(&call, &answer).await);
         }
         Ok(Receipt { request: format!("{} {body}", call.label()), answer: answer.short() })
     }
@@ -78,7 +78,7 @@ impl Api {
                 Ok(Receipt { request, answer: format!("already there: {}", answer.short()) })
             }
             409 => Ok(Receipt { request, answer: format!("already there: {}", answer.short()) }),
-            _ => Err(self.refused(&call, &answer)),
+            _ => Err(self.refused(&call, &answer).await),
         }
     }
 
@@ -98,7 +98,7 @@ impl Api {
         let call = Call::post(&path, &body);
         let answer = self.peer.call(&call).await?;
         if !answer.is_success() {
-            return Err(self.refused(&call, &answer));
+            return Err(self.refused(&call, &answer).await);
         }
         // The only field that every generation of hotglue answers.
         let job_id = answer.json().as_ref().and_then(job_id);
@@ -118,7 +118,7 @@ impl Api {
             // Clients of the real API meet 400 and 404 for tenants that have nothing; a place that can't be listed is
             // no reason not to start.
             400 | 404 | 405 => Value::Null,
-            _ => return Err(self.refused(&call, &answer)),
+            _ => return Err(self.refused(&call, &answer).await),
         };
         // A bare array is what a client of the real API sees; a list wrapped in an object would be the usual other form.
         let jobs = match jobs {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::breaker::Sign;
 use domain::facts::Need;
 use sandbox::Fault;
 
@@ -75,16 +76,20 @@ async fn a_refused_key_is_for_a_person_to_mend() {
         (401, r#"{"Code":"UnauthorizedError","Message":"Invalid x-api-key"}"#),
         (403, r#"{"message":"Forbidden"}"#),
     ] {
+        let refused = |why: &str| {
+            assert!(why.starts_with("hotglue refuses the API key of environment `dev.hotglue.com`"), "{why}");
+        };
         stage.hotglue.next(Fault::Status(status, body.into()));
         match stage.world.perform(&schedule(true, Some(CRON))).await {
-            Err(EffectError::Permanent { why }) => {
-                assert!(
-                    why.starts_with("hotglue refuses the API key of environment `dev.hotglue.com`"),
-                    "{why}"
-                );
-            }
-            other => panic!("{other:?}"),
+            Err(EffectError::Permanent { why }) => refused(&why),
+            other => panic!("only this call is refused: {other:?}"),
         }
+        stage.hotglue.every(1, Fault::Status(status, body.into()));
+        match stage.world.perform(&schedule(true, Some(CRON))).await {
+            Err(EffectError::Transient { why, uncertain: false, sign: Sign::Refused, .. }) => refused(&why),
+            other => panic!("the key is refused: {other:?}"),
+        }
+        stage.hotglue.clear_faults();
     }
 }
 

@@ -261,6 +261,8 @@ pub struct WorkerMetrics {
     pub queue_pending: Gauge,
     /// Events taken and not yet settled.
     pub queue_in_flight: Gauge,
+    /// So many may be.
+    pub queue_in_flight_max: Gauge,
 }
 
 impl WorkerMetrics {
@@ -284,6 +286,7 @@ impl WorkerMetrics {
             storm_waiting: Gauge::default(),
             queue_pending: Gauge::default(),
             queue_in_flight: Gauge::default(),
+            queue_in_flight_max: Gauge::default(),
         };
         add(registry, &super::PROCESSED, metrics.processed.clone());
         add(registry, &super::NO_RULE, metrics.no_rule.clone());
@@ -299,6 +302,7 @@ impl WorkerMetrics {
         add(registry, &super::STORM_WAITING, metrics.storm_waiting.clone());
         add(registry, &super::QUEUE_PENDING, metrics.queue_pending.clone());
         add(registry, &super::QUEUE_IN_FLIGHT, metrics.queue_in_flight.clone());
+        add(registry, &super::QUEUE_IN_FLIGHT_MAX, metrics.queue_in_flight_max.clone());
         add(registry, &super::RELOAD_FAILURES, metrics.reload_failures.clone());
         add(registry, &super::RULEBOOK_OK, metrics.rulebook_ok.clone());
         add(registry, &super::RETENTION_DELETED, metrics.retention_deleted.clone());

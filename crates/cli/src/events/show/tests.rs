@@ -88,6 +88,7 @@ fn record() -> EventRecord {
             at: at("2026-03-02T11:59:30Z"),
             outcome: Outcome::Dead,
             why: Some("channel_not_found".to_owned()),
+            times: 1,
         }],
     }
 }

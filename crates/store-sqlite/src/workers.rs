@@ -1,0 +1,86 @@
+//! Which workers live, and what one of them may be dying over.
+
+use std::time::Duration;
+
+use domain::names::EventId;
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnection;
+
+use crate::error::Trouble;
+use crate::text::{count, micros, micros_of, text};
+
+/// A worker says that it lives.
+pub(crate) async fn alive(
+    connection: &mut SqliteConnection,
+    worker: &str,
+    now: Timestamp,
+) -> Result<(), Trouble> {
+    let (worker, now) = (text(worker), micros(now));
+
+    sqlx::query!(
+        "INSERT INTO workers (name, seen_at) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET seen_at = max(workers.seen_at, excluded.seen_at)",
+        worker,
+        now
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Until when something is held: to the end of its lease, or until its holder is taken for dead. Who never said that it lives
+/// is only known by its lease.
+pub(crate) fn until(lease_until: i64, seen_at: Option<i64>, lapses: Duration) -> i64 {
+    seen_at.map_or(lease_until, |seen_at| lease_until.min(seen_at.saturating_add(micros_of(lapses))))
+}
+
+/// An event is about to be read: how often that was begun without coming to an end, this time included.
+pub(crate) async fn reading(
+    connection: &mut SqliteConnection,
+    event: &EventId,
+    now: Timestamp,
+) -> Result<u32, Trouble> {
+    let (event, now) = (event.as_str(), micros(now));
+    let begun = sqlx::query_scalar!(
+        "INSERT INTO readings (event, begun, begun_at) VALUES (?1, 1, ?2)
+         ON CONFLICT (event) DO UPDATE SET begun = readings.begun + 1, begun_at = excluded.begun_at
+         RETURNING begun",
+        event,
+        now
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(count(begun))
+}
+
+/// Reading it came to its end, whatever that was.
+pub(crate) async fn was_read(connection: &mut SqliteConnection, event: &EventId) -> Result<(), Trouble> {
+    let event = event.as_str();
+    sqlx::query!("DELETE FROM readings WHERE event = ?1", event).execute(connection).await?;
+    Ok(())
+}
+
+/// Forgets workers and readings that are long over, at most `batch` of each; how many.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    cutoff: i64,
+    batch: i64,
+) -> Result<u64, Trouble> {
+    let workers = sqlx::query!(
+        "DELETE FROM workers WHERE name IN (SELECT name FROM workers WHERE seen_at < ?1 LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    let readings = sqlx::query!(
+        "DELETE FROM readings WHERE event IN (SELECT event FROM readings WHERE begun_at < ?1 LIMIT ?2)",
+        cutoff,
+        batch
+    )
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(workers + readings)
+}

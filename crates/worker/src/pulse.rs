@@ -1,0 +1,103 @@
+//! Saying that this worker lives: others take over what a dead one has claimed, without waiting for the end of its lease.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::journal::{BEAT, LAPSES};
+use jiff::Timestamp;
+use store::StoreError;
+use tokio::time::MissedTickBehavior;
+
+use crate::{Deps, process};
+
+/// When the event log heard from this worker.
+#[derive(Debug)]
+pub(crate) struct Pulse(Mutex<Heard>);
+
+#[derive(Debug)]
+struct Heard {
+    last: Timestamp,
+    /// End of the last silence that was too long.
+    again: Option<Timestamp>,
+}
+
+impl Pulse {
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self(Mutex::new(Heard { last: now, again: None }))
+    }
+
+    /// Was this worker dead to the others since then, or may it be by now? Then what it had claimed by then may be in other
+    /// hands.
+    pub(crate) fn lapsed_since(&self, then: Timestamp, now: Timestamp) -> bool {
+        let heard = self.lock();
+        heard.again.is_some_and(|again| again > then) || too_long(heard.last, now)
+    }
+
+    fn lapsed(&self, now: Timestamp) -> bool {
+        too_long(self.lock().last, now)
+    }
+
+    fn heard(&self, at: Timestamp) {
+        let mut heard = self.lock();
+        if too_long(heard.last, at) {
+            heard.again = Some(at);
+        }
+        heard.last = at;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_long(last: Timestamp, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(last)).is_ok_and(|silence| silence >= LAPSES)
+}
+
+/// Says it once.
+pub(crate) async fn beat(deps: &Deps) -> Result<(), StoreError> {
+    // The time before it is said: nobody counts from an earlier one.
+    let now = deps.clock.now();
+    deps.store.alive(&deps.worker, now).await?;
+    deps.pulse.heard(now);
+    Ok(())
+}
+
+/// Says it again and again; never returns. It goes on while events in hand are finished.
+pub(crate) async fn keep(deps: &Deps) {
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        match beat(deps).await {
+            Ok(()) => deps.readiness.set("event-log", Ok(())),
+            Err(error) => {
+                process::store_pause(deps, &error);
+                if deps.pulse.lapsed(deps.clock.now()) {
+                    tracing::warn!(%error, "the event log has not heard from this worker for too long: it makes no call until it has");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_the_event_log_has_not_heard_for_a_while_makes_no_call() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let pulse = Pulse::at(at(100));
+        let lapses = i64::try_from(LAPSES.as_secs()).unwrap();
+        let now = 100 + lapses;
+        assert!(!pulse.lapsed_since(at(99), at(99)) && !pulse.lapsed_since(at(99), at(now - 1)));
+        assert!(pulse.lapsed_since(at(99), at(now)));
+        pulse.heard(at(now));
+        assert!(
+            pulse.lapsed_since(at(now - 1), at(now + 1)),
+            "what it had claimed before may be in other hands"
+        );
+        assert!(!pulse.lapsed_since(at(now), at(now + 1)));
+    }
+}

@@ -1,0 +1,113 @@
+//! Workers that die, and what they die over.
+
+use std::time::Duration;
+
+use bus::{Bus, StreamName};
+use domain::journal::{Outcome, StepState};
+use domain::names::EventId;
+use sandbox::{Fault, webhook};
+use serde_json::{Value, json};
+use service::Clock;
+use store::{Access, Store};
+use tests::program::PATIENCE;
+use tests::stage::{Setting, Stage};
+
+const TELL: &str = r#"
+[[rule]]
+name = "tell"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} failed"
+"#;
+
+const SCHEDULE: &str = r#"
+[[rule]]
+name = "on"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "enable_schedule"
+"#;
+
+fn failed() -> String {
+    webhook::job(|job| job["status"] = json!("SYNC_FAILED"))
+}
+
+/// Takes what is in the queue as a worker does that dies with it.
+async fn taken_and_never_settled(stage: &Stage) {
+    let bus = Bus::connect(&bus::Args::for_url(&stage.nats.url), "test").await.unwrap();
+    let mut consumer = bus.consumer(StreamName::Hooks).await.unwrap();
+    for _ in 0..2 {
+        for delivery in consumer.next_batch(1).await.unwrap() {
+            delivery.again_in(Duration::from_millis(1)).await.unwrap();
+        }
+    }
+    bus.drain().await;
+}
+
+#[tokio::test]
+async fn an_event_that_every_worker_dies_over_reading_ends_in_the_dead_letters_with_the_number_of_attempts() {
+    let setting = Setting { rules: Some(TELL.to_owned()), ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    assert!(stage.worker().stop().await.success());
+    let id = stage.post(&failed()).await;
+    taken_and_never_settled(&stage).await;
+    // Ten workers have begun to read it, and none could say how that ended.
+    let log = Store::open(&stage.database_url(), Access::Worker { worker: "died".to_owned() }).await.unwrap();
+    for _ in 0..10 {
+        log.reading(&EventId::from_text(&id), Clock::system().now()).await.unwrap();
+    }
+    log.close().await;
+    drop(log);
+
+    stage.start_worker().await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    let why = record.row.why.unwrap_or_default();
+    assert!(why.contains("reading this event was begun 10 times"), "{why}");
+    assert!(record.body.is_empty(), "nobody looked into it");
+    let (_, letters, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    let letters: Value = serde_json::from_str(&letters).unwrap();
+    assert_eq!(letters[0]["attempts"], 11, "{letters}");
+
+    // Gluehook was mended, and a person sends it back: its body was in the letter.
+    let (code, _, errors) = stage.gluehook(&["dead", "retry", "--all", "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage.settled(&id, Outcome::Done).await;
+    assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
+}
+
+#[tokio::test]
+async fn an_event_that_only_came_often_is_read_and_leaves_no_mark() {
+    let setting = Setting { rules: Some(TELL.to_owned()), ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    assert!(stage.worker().stop().await.success());
+    let id = stage.post(&failed()).await;
+    taken_and_never_settled(&stage).await;
+    stage.start_worker().await;
+    stage.settled(&id, Outcome::Done).await;
+    assert!(stage.worker().stop().await.success());
+    let log = Store::open(&stage.database_url(), Access::Worker { worker: "test".to_owned() }).await.unwrap();
+    assert_eq!(log.reading(&EventId::from_text(&id), Clock::system().now()).await.unwrap(), 1);
+}
+
+/// The lease of its claim is nearly three minutes: longer than this test waits.
+#[tokio::test]
+async fn what_a_killed_worker_had_claimed_is_taken_over_long_before_its_lease_ends() {
+    let mut stage = Stage::with(Setting {
+        rules: Some(SCHEDULE.to_owned()),
+        config: "[jetstream]\nack_wait = \"1s\"\n".to_owned(),
+        postgres: true,
+        ..Setting::default()
+    })
+    .await;
+    stage.hotglue.next_on("PUT", "/jobs/schedule", Fault::Hang(Duration::from_secs(600)));
+    let id = stage.post(&webhook::job(|_| {})).await;
+    let called = |hotglue: &sandbox::Hotglue| hotglue.calls().iter().any(|call| call.is("PUT", "/schedule"));
+    assert!(stage.hotglue.until(PATIENCE, called).await);
+    stage.start_more_workers(1).await;
+    stage.worker().kill().await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!((record.steps[0].state, record.steps[0].attempts), (StepState::Done, 2));
+}
