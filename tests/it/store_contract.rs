@@ -77,6 +77,7 @@ on_every_database! {
         decision_names_the_rules_that_took_the_event
         older_event_never_replaces_a_newer_value
         value_that_a_newer_event_met_is_not_replaced_by_an_older_one
+        what_a_rule_in_shadow_meets_again_touches_no_value_of_life
         value_comes_back_letter_by_letter
         decision_is_made_anew_when_a_value_it_read_was_replaced
         of_events_decided_at_once_one_sees_the_value_change
@@ -159,6 +160,7 @@ on_every_database! {
         without_updates_a_storm_is_told_again_only_while_it_rages
         nothing_new_is_hidden_in_a_storm_that_is_over
         what_is_settled_held_or_in_other_hands_neither_folds_nor_takes_a_turn
+        what_was_held_may_fold_once_it_is_released
         a_step_that_a_person_sends_back_may_fold
         retention_leaves_what_a_storm_is_yet_to_tell
         many_workers_at_once_agree_on_what_folds

@@ -135,6 +135,17 @@ pub(super) async fn value_that_a_newer_event_met_is_not_replaced_by_an_older_one
     assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("same"));
 }
 
+pub(super) async fn what_a_rule_in_shadow_meets_again_touches_no_value_of_life(store: &Store) {
+    remember_value(store, 1, "same").await;
+    store.remember(&arrival(3), LIVE).await.unwrap();
+    let facts = Facts { last_values: [("shadow/changed".to_owned(), None)].into(), ..Facts::default() };
+    let met =
+        Decision { facts, verdicts: vec![verdict("changed", Verdict::Unchanged)], ..decision(3, LIVE, &[]) };
+    store.record_decision(Verdicts { scope: "e/f/t", ..verdicts(&met) }).await.unwrap().unwrap();
+    remember_value(store, 2, "late").await;
+    assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("late"));
+}
+
 pub(super) async fn value_comes_back_letter_by_letter(store: &Store) {
     remember_value(store, 1, "a\0b\"c\u{1f600}").await;
     assert_eq!(store.last_value("changed", "e/f/t").await.unwrap().as_deref(), Some("a\0b\"c\u{1f600}"));

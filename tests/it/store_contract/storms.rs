@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use domain::journal::StepState::{Done, Folded, Pending, Unknown};
 use domain::journal::{
-    Claim, MayPost, Message, Outcome, Post, StepEnd, StepState, Storm, StormEnd, StormState, Telling,
+    Brake, Claim, MayPost, Message, Outcome, Post, StepEnd, StepState, Storm, StormEnd, StormState, Telling,
+    Verdicts,
 };
 use domain::plan::{LIVE, StepKey};
-use domain::rulebook::Fold;
+use domain::rulebook::{Fold, Limit};
 use domain::storm::pace::{Answer, BURST, Pace};
 use domain::storm::{Kind, MayFold};
 use jiff::Timestamp;
@@ -301,6 +302,24 @@ pub(super) async fn what_is_settled_held_or_in_other_hands_neither_folds_nor_tak
     // Begun and never settled: it may have been posted, so that it is not told once more in a storm.
     assert_eq!(ask(store, &claimed, Some(&fold), 2 + 61).await, MayPost::Yes);
     assert!(store.storms(0).await.unwrap().is_empty());
+}
+
+pub(super) async fn what_was_held_may_fold_once_it_is_released(store: &Store) {
+    let (fold, limits) =
+        (may_fold(0, "out of memory"), [("rule".to_owned(), Limit { tenants: 1, per: LEASE })]);
+    let mut steps = Vec::new();
+    for (number, tenant) in [(1, "a"), (2, "b")] {
+        store.remember(&arrival(number), LIVE).await.unwrap();
+        let decision = decision(number, LIVE, &[tell(tenant)]);
+        let brake = Brake::On { tenant, limits: &limits };
+        store.record_decision(Verdicts { brake, ..verdicts(&decision) }).await.unwrap().unwrap();
+        steps.push(decision.steps[0].key.clone());
+    }
+    assert_eq!(ask(store, &steps[1], Some(&fold), 3).await, MayPost::Yes, "the claim says that it is held");
+    assert_eq!(store.claim(&steps[1], None, "w", at(3), LEASE).await.unwrap(), Claim::Held);
+    assert_eq!(store.release("rule", at(4)).await.unwrap(), 1);
+    assert_eq!(ask(store, &steps[1], Some(&fold), 5).await, MayPost::Folded);
+    assert_eq!(only(store).await.messages, 1);
 }
 
 pub(super) async fn a_step_that_a_person_sends_back_may_fold(store: &Store) {
