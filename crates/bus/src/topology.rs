@@ -14,6 +14,8 @@ use crate::publisher::missing;
 
 mod compare;
 
+pub use compare::Harm;
+
 /// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
 /// once, so that waiting ones don't hold up the rest.
 const MAX_ACK_PENDING: i64 = 20_000;
@@ -73,11 +75,28 @@ impl StreamName {
 
 /// One thing that is not as it must be; shown as one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference(String);
+pub struct Difference {
+    harm: Harm,
+    text: String,
+}
+
+impl Difference {
+    /// What it means to the events that are being received.
+    #[must_use]
+    pub fn harm(&self) -> Harm {
+        self.harm
+    }
+
+    /// A stream is not there. Without `HOOKS` no event has a place to go to.
+    fn missing(name: StreamName, text: String) -> Self {
+        let harm = if name == StreamName::Hooks { Harm::Events } else { Harm::Nothing };
+        Self { harm, text }
+    }
+}
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -293,13 +312,18 @@ pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
     let mut differences = Vec::new();
     for (name, expected) in expected(jetstream) {
         let Some(live) = live_stream(bus, name).await? else {
-            differences.push(taken(bus, name).await.unwrap_or_else(|| Difference(missing(name.name()))));
+            let gone = || Difference::missing(name, missing(name.name()));
+            differences.push(taken(bus, name).await.unwrap_or_else(gone));
             continue;
         };
         differences.extend(compare::streams(name, &live, &expected));
         let Some(consumer) = name.consumer() else { continue };
         match live_consumer(bus, name, consumer).await? {
-            None => differences.push(Difference(missing_consumer(name, consumer))),
+            // Made anew, it begins with the oldest event.
+            None => differences.push(Difference {
+                harm: Harm::Nothing,
+                text: missing_consumer(name, consumer),
+            }),
             Some(live) => {
                 differences.extend(compare::consumers(
                     consumer,
@@ -368,13 +392,14 @@ async fn taken(bus: &Bus, name: StreamName) -> Option<Difference> {
     let Ok(Response::Ok(Names { streams: Some(streams) })) = answer else { return None };
     let others: Vec<_> = streams.into_iter().filter(|other| other != name.name()).collect();
     (!others.is_empty()).then(|| {
-        Difference(format!(
+        let text = format!(
             "stream {} is missing, and can't be created while {} has subjects that match its own ({}): give that \
              stream other subjects, or delete it",
             name.name(),
             others.join(", "),
             name.subject()
-        ))
+        );
+        Difference::missing(name, text)
     })
 }
 
