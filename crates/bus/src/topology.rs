@@ -320,10 +320,9 @@ pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
         let Some(consumer) = name.consumer() else { continue };
         match live_consumer(bus, name, consumer).await? {
             // Made anew, it begins with the oldest event.
-            None => differences.push(Difference {
-                harm: Harm::Nothing,
-                text: missing_consumer(name, consumer),
-            }),
+            None => {
+                differences.push(Difference { harm: Harm::Nothing, text: missing_consumer(name, consumer) })
+            }
             Some(live) => {
                 differences.extend(compare::consumers(
                     consumer,

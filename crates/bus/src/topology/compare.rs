@@ -247,10 +247,8 @@ mod tests {
             |live| live.no_ack = true,
             |live| live.sealed = true,
             |live| {
-                live.subject_transform = Some(stream::SubjectTransform {
-                    source: "hooks.>".into(),
-                    destination: "other.>".into(),
-                })
+                live.subject_transform =
+                    Some(stream::SubjectTransform { source: "hooks.>".into(), destination: "other.>".into() })
             },
         ];
         assert!(harmful.into_iter().all(|change| harm(change) == Harm::Events));
