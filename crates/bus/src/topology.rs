@@ -77,10 +77,17 @@ impl StreamName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     harm: Harm,
+    passing: bool,
     text: String,
 }
 
 impl Difference {
+    /// Does it end by itself, at a time that someone has set?
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.passing
+    }
+
     /// What it means to the events that are being received.
     #[must_use]
     pub fn harm(&self) -> Harm {
@@ -90,7 +97,7 @@ impl Difference {
     /// A stream is not there. Without `HOOKS` no event has a place to go to.
     fn missing(name: StreamName, text: String) -> Self {
         let harm = if name == StreamName::Hooks { Harm::Events } else { Harm::Nothing };
-        Self { harm, text }
+        Self { harm, passing: false, text }
     }
 }
 
@@ -285,7 +292,7 @@ async fn setup_consumer(
     let verb = match live_consumer(bus, stream, name).await? {
         None => "create",
         Some(live) => {
-            let differs = compare::consumers(name, &live, &expected);
+            let differs = compare::consumers(name, &live.info.config, &expected);
             if differs.is_empty() || existing == Existing::MustMatch {
                 return Ok(differs);
             }
@@ -320,15 +327,16 @@ pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
         let Some(consumer) = name.consumer() else { continue };
         match live_consumer(bus, name, consumer).await? {
             // Made anew, it begins with the oldest event.
-            None => {
-                differences.push(Difference { harm: Harm::Nothing, text: missing_consumer(name, consumer) })
-            }
-            Some(live) => {
-                differences.extend(compare::consumers(
-                    consumer,
-                    &live,
-                    &expected_consumer(consumer, jetstream),
-                ));
+            None => differences.push(Difference {
+                harm: Harm::Nothing,
+                passing: false,
+                text: missing_consumer(name, consumer),
+            }),
+            Some(LiveConsumer { info, paused, pause_remaining }) => {
+                let expected = expected_consumer(consumer, jetstream);
+                differences.extend(compare::consumers(consumer, &info.config, &expected));
+                let remaining = paused.then(|| Duration::from_nanos(pause_remaining));
+                differences.extend(compare::paused(consumer, remaining));
             }
         }
     }
@@ -346,15 +354,26 @@ async fn live_stream(bus: &Bus, name: StreamName) -> Result<Option<stream::Confi
     Ok(info.map(|info| info.config))
 }
 
+/// A consumer, and since nats-server 2.11 whether it is paused.
+#[derive(serde::Deserialize)]
+pub(crate) struct LiveConsumer {
+    #[serde(flatten)]
+    pub(crate) info: consumer::Info,
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// In nanoseconds.
+    #[serde(default)]
+    pub(crate) pause_remaining: u64,
+}
+
 async fn live_consumer(
     bus: &Bus,
     stream: StreamName,
     name: &str,
-) -> Result<Option<consumer::Config>, ConnectError> {
+) -> Result<Option<LiveConsumer>, ConnectError> {
     let request = format!("CONSUMER.INFO.{}.{name}", stream.name());
     let what = format!("consumer {name} of stream {} can't be looked at", stream.name());
-    let info: Option<consumer::Info> = look(bus, request, &what).await?;
-    Ok(info.map(|info| info.config))
+    look(bus, request, &what).await
 }
 
 /// Asks the NATS API; none where there is no such stream or consumer.

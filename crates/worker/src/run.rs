@@ -84,7 +84,11 @@ pub async fn run(args: Args) -> Result<()> {
     if args.setup {
         bus::setup(&bus, &config.jetstream, bus::Existing::MustMatch).await?;
     }
-    bus::check(&bus, &config.jetstream).await?;
+    match bus::check(&bus, &config.jetstream).await {
+        // It is waited for, and told of.
+        Err(bus::CheckError::Differs(found)) if found.iter().all(bus::Difference::is_passing) => {}
+        checked => checked?,
+    }
     permitted(&bus).await?;
     if args.observe {
         alone(&bus).await?;
@@ -252,6 +256,8 @@ fn lease(config: &Config, concurrency: u16) -> Duration {
         + Duration::from_secs(60)
 }
 
+const PAUSED: &str = "someone has paused the consumer `worker` of HOOKS: no event is worked on until it is resumed; `gluehook doctor` says for how long";
+
 /// Keeps the gauges of the queue and the readiness of NATS.
 async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
     let mut every = tokio::time::interval(Duration::from_secs(5));
@@ -261,6 +267,7 @@ async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
                 deps.metrics.queue_pending.set(i64::try_from(pending.pending).unwrap_or(i64::MAX));
                 deps.metrics.queue_in_flight.set(i64::try_from(pending.in_flight).unwrap_or(i64::MAX));
                 deps.readiness.set("nats", Ok(()));
+                deps.readiness.warn_about("paused", pending.paused.then_some(PAUSED));
             }
             Err(error) => deps.readiness.set("nats", Err(error.to_string())),
         }

@@ -69,6 +69,16 @@ pub(super) fn streams(name: StreamName, live: &stream::Config, expected: &stream
     found.differences
 }
 
+/// A consumer that someone has paused gives nothing, and says so nowhere else.
+pub(super) fn paused(name: &str, remaining: Option<Duration>) -> Option<Difference> {
+    let whole = Duration::from_secs(remaining?.as_secs().max(1));
+    let text = format!(
+        "consumer {name} is paused for {} more, so that no event is worked on: `nats consumer resume` lets it go on",
+        span(whole)
+    );
+    Some(Difference { harm: Harm::Nothing, passing: true, text })
+}
+
 pub(super) fn consumers(name: &str, live: &consumer::Config, expected: &pull::Config) -> Vec<Difference> {
     let mut found = Found::new(format!("consumer {name}"));
     let kind = if live.deliver_subject.is_some() { "push" } else { "pull" };
@@ -152,7 +162,7 @@ impl Found {
     fn compare(&mut self, field: &str, live: String, expected: String) {
         if live != expected {
             let text = format!("{}: {field} is {live}, expected {expected}", self.whose);
-            self.differences.push(Difference { harm: self.harm, text });
+            self.differences.push(Difference { harm: self.harm, passing: false, text });
         }
     }
 }
