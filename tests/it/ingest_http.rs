@@ -443,3 +443,45 @@ async fn streams_that_others_set_up_are_used_and_a_changed_one_is_refused() {
     assert!(ready["checks"]["streams"].as_str().unwrap().contains("discard"), "{ready}");
     assert_eq!(ingest.post(b"{}").await.status, 503);
 }
+
+#[tokio::test]
+async fn what_an_operator_changes_and_does_no_harm_to_events_is_a_warning_and_they_are_stored_as_before() {
+    let nats = NatsServer::start().await;
+    let ingest = Ingest::start(&nats.url).await;
+    let context = jetstream::new(async_nats::connect(&nats.url).await.unwrap());
+    let mut config = context.get_stream("HOOKS").await.unwrap().cached_info().config.clone();
+    config.max_bytes = 300 << 20;
+    context.update_stream(config).await.unwrap();
+    let worker: jetstream::consumer::PullConsumer =
+        context.get_consumer_from_stream("worker", "HOOKS").await.unwrap();
+    let slow = jetstream::consumer::Config {
+        ack_wait: Duration::from_secs(60),
+        ..worker.cached_info().config.clone()
+    };
+    let slow: jetstream::consumer::pull::Config =
+        jetstream::consumer::FromConsumer::try_from_consumer_config(slow).unwrap();
+    context.create_consumer_on_stream(slow, "HOOKS").await.unwrap();
+    context.delete_stream("HOOKS_REJECTED").await.unwrap();
+    // The look that finds it comes in its time; what is posted meanwhile and then is stored.
+    let deadline = Instant::now() + PATIENCE;
+    let mut number = 0;
+    let ready = loop {
+        number += 1;
+        assert_eq!(ingest.post(format!("{{\"job_id\":\"{number}\"}}").as_bytes()).await.status, 200);
+        let ready = ingest.readyz().await;
+        assert_eq!(ready.status, 200, "{ready:?}");
+        if ready.body.contains("max_bytes") {
+            break ready.body;
+        }
+        assert!(Instant::now() < deadline, "{}", ingest.program.log());
+        sleep(Duration::from_millis(100)).await;
+    };
+    for part in [
+        "stream HOOKS: max_bytes is 314572800, expected unlimited",
+        "consumer worker: ack_wait is 1m, expected 30s",
+        "stream HOOKS_REJECTED is missing",
+    ] {
+        assert!(ready.contains(part), "{part}: {ready}");
+    }
+    assert_eq!(ingest.post(JOB).await.status, 200);
+}

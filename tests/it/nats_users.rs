@@ -278,11 +278,11 @@ async fn no_user_does_what_is_anothers() {
             vec![
                 "replay.x",
                 "hooks.x",
+                "dead.x",
                 "$JS.API.STREAM.MSG.DELETE.HOOKS_DEAD",
                 "$JS.API.STREAM.UPDATE.HOOKS",
             ],
             vec![
-                "dead.x",
                 "rejected.a",
                 "$JS.API.STREAM.DELETE.HOOKS",
                 "$JS.API.STREAM.PURGE.HOOKS",

@@ -13,6 +13,9 @@ use sandbox::{Fault, webhook};
 use serde_json::{Value, json};
 use tests::stage::{Setting, Stage, WEBHOOK_SECRET};
 
+/// Runs that are called off: what becomes of their events, and of the name.
+mod calling_off;
+
 const SLACK_ONLY: &str = r#"
 [[rule]]
 name = "tell"
@@ -71,7 +74,7 @@ async fn a_run_is_seen_and_called_off_before_any_worker_takes_it() {
     assert_eq!(status["progress"], json!({"events": 5, "settled": 0, "in_hand": 0, "waiting": 5}));
 
     let off = json(&stage, &["replay", "cancel", "r1"]).await;
-    assert_eq!(off, json!({"run": "r1", "removed": 5, "settled": 0, "in_hand": 0}));
+    assert_eq!(off, json!({"run": "r1", "removed": 5, "dead_letters": 0, "settled": 0, "in_hand": 0}));
     assert_eq!(state(&stage, "HOOKS_REPLAY").await.0, 0);
     let (code, _, errors) = stage.gluehook(&["replay", "cancel", "r1"]).await;
     assert!(code == 1 && errors.contains("there is no run r1"), "{errors}");

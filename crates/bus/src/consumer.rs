@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::{ErrorCode, consumer};
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::connect::Bus;
 use crate::delivery::Delivery;
 use crate::publisher::missing;
-use crate::topology::{StreamName, missing_consumer};
+use crate::topology::{LiveConsumer, StreamName, missing_consumer};
 
 /// How long the server keeps a pull request that it can't serve.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -62,6 +62,8 @@ pub struct Pending {
     pub most_in_flight: u64,
     /// Some worker is asking for more.
     pub pulled: bool,
+    /// Someone has paused the consumer: it gives nothing.
+    pub paused: bool,
 }
 
 /// Why nothing more can be taken.
@@ -103,7 +105,7 @@ impl Bus {
             bus: self.clone(),
             stream,
             name,
-            ack_wait: info.config.ack_wait,
+            ack_wait: info.info.config.ack_wait,
             inbox,
             subscription,
             requested: 0,
@@ -337,16 +339,17 @@ async fn subscribe(bus: &Bus, inbox: &Subject) -> Result<Subscriber, ConsumeErro
 }
 
 async fn pending(bus: &Bus, stream: StreamName, name: &str) -> Result<Pending, ConsumeError> {
-    let info = info(bus, stream, name).await?;
+    let LiveConsumer { info, paused, .. } = info(bus, stream, name).await?;
     Ok(Pending {
         pending: info.num_pending,
         in_flight: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
         most_in_flight: u64::try_from(info.config.max_ack_pending).unwrap_or(0),
         pulled: info.num_waiting > 0,
+        paused,
     })
 }
 
-async fn info(bus: &Bus, stream: StreamName, name: &str) -> Result<consumer::Info, ConsumeError> {
+async fn info(bus: &Bus, stream: StreamName, name: &str) -> Result<LiveConsumer, ConsumeError> {
     let request = format!("CONSUMER.INFO.{}.{name}", stream.name());
     let what = format!("consumer {name} can't be looked at");
     match bus.ask(request).await {

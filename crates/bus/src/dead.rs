@@ -12,6 +12,7 @@ use crate::connect::Bus;
 use crate::delivery::{Burial, REPLAY_OF, REPLAY_RUN, RESUME};
 use crate::publisher::{PublishError, Published};
 use crate::read::{self, ReadError, Stored};
+use crate::replay;
 use crate::topology::StreamName;
 use crate::wire;
 
@@ -22,7 +23,6 @@ const LAST_FAILURE: HeaderName = HeaderName::from_static("Gluehook-Dead-Last-Fai
 const SEQUENCE: HeaderName = HeaderName::from_static("Gluehook-Dead-Sequence");
 const RUN: HeaderName = HeaderName::from_static("Gluehook-Dead-Run");
 const WORKER: HeaderName = HeaderName::from_static("Gluehook-Dead-Worker");
-const OWN: [HeaderName; 7] = [REASON, ATTEMPTS, FIRST_FAILURE, LAST_FAILURE, SEQUENCE, RUN, WORKER];
 
 /// An event that was given up.
 #[derive(Debug, Clone)]
@@ -124,26 +124,60 @@ pub async fn discard(bus: &Bus, sequence: u64) -> Result<bool, ReadError> {
 /// # Errors
 /// What prevented it; the letter is never lost.
 pub async fn revive(bus: &Bus, sequence: u64) -> Result<Published, ReviveError> {
+    send_back(bus, None, sequence).await
+}
+
+/// As [`revive`], but it has its place in the queue among the events of `run`, and is called off with them.
+///
+/// # Errors
+/// What prevented it; the letter is never lost.
+pub async fn revive_in(bus: &Bus, run: &str, sequence: u64) -> Result<Published, ReviveError> {
+    send_back(bus, Some(run), sequence).await
+}
+
+async fn send_back(bus: &Bus, run: Option<&str>, sequence: u64) -> Result<Published, ReviveError> {
     let message = read::get(bus, StreamName::Dead, sequence).await?.ok_or(ReviveError::NotFound(sequence))?;
     let letter = DeadLetter::read(message.clone());
-    let mut headers = HeaderMap::new();
-    for (name, values) in wire::copy(message.headers.as_ref()).iter() {
-        if !OWN.contains(name) {
-            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
-        }
-    }
+    // What makes it a letter travels with it, so that it can be put back as it was.
+    let mut headers = wire::copy(message.headers.as_ref());
     wire::put(&mut headers, REPLAY_RUN, &letter.run);
     headers.insert(REPLAY_OF, letter.of_sequence.to_string());
     headers.insert(RESUME, "true");
-    let subject = format!("replay.{}.{}", subject_token(&letter.run), wire::rest(&message.subject));
+    let run = subject_token(run.unwrap_or(&letter.run));
+    let subject = format!("replay.{run}.{}", wire::rest(&message.subject));
     // With the time, so that a stream that was made anew and counts from 1 again can't be taken for the old one.
     let id = format!("revive:{sequence}:{}", message.stored_at.as_nanosecond());
-    let published = bus
-        .store(StreamName::Replay, subject, Some(&id), headers, message.body)
+    let published = replay::queue(bus, subject, id, headers, message.body)
         .await
         .map_err(|error| ReviveError::NotPublished(sequence, error))?;
     discard(bus, sequence).await?;
     Ok(published)
+}
+
+/// Was this message a dead letter before it went back to work?
+pub(crate) fn was_letter(headers: &HeaderMap) -> bool {
+    headers.get(REASON).is_some()
+}
+
+/// Makes a message of `HOOKS_REPLAY` the dead letter again that it was. Doing it twice does it once. The message stays: it
+/// may only leave when this is done, or a crash between the two would lose both.
+///
+/// # Errors
+/// It may be in `HOOKS_DEAD` or not.
+pub(crate) async fn put_back(bus: &Bus, sequence: u64) -> Result<(), ReadError> {
+    let Some(message) = read::get(bus, StreamName::Replay, sequence).await? else { return Ok(()) };
+    let mut headers = HeaderMap::new();
+    for (name, values) in wire::copy(message.headers.as_ref()).iter() {
+        if ![REPLAY_RUN, REPLAY_OF, RESUME].contains(name) {
+            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+        }
+    }
+    let subject = format!("dead.{}", wire::rest(&message.subject));
+    let id = format!("back:{sequence}:{}", message.stored_at.as_nanosecond());
+    let stored = bus.store(StreamName::Dead, subject, Some(&id), headers, message.body).await;
+    stored.map(|_| ()).map_err(|error| {
+        ReadError(format!("a dead letter could not be put back, so it stays in its run: {error}"))
+    })
 }
 
 /// A delivery on its way to the dead letters.

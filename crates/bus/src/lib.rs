@@ -27,4 +27,4 @@ pub use mark::{Mark, mark};
 pub use publisher::{PUBLISH_TIMEOUT, PublishError, Published, Publisher};
 pub use read::ReadError;
 pub use rejected::Rejected;
-pub use topology::{Change, CheckError, Difference, Existing, SetupError, StreamName, check, setup};
+pub use topology::{Change, CheckError, Difference, Existing, Harm, SetupError, StreamName, check, setup};

@@ -111,7 +111,14 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             })
             .collect(),
         Duty::Replay => vec![stored("replay._._.unknown._._".to_owned(), "replay.>".to_owned())],
-        Duty::Remove(stream) => vec![api(format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name()), None)],
+        Duty::Remove(stream) => {
+            let mut probes = vec![api(format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name()), None)];
+            if stream == StreamName::Replay {
+                // Of what is called off, dead letters are put back.
+                probes.push(stored("dead._.unknown._._".to_owned(), "dead.>".to_owned()));
+            }
+            probes
+        }
         Duty::SetUp => StreamName::ALL
             .into_iter()
             .flat_map(|stream| {
@@ -153,6 +160,7 @@ mod tests {
             Duty::Look,
             Duty::Replay,
             Duty::Remove(StreamName::Dead),
+            Duty::Remove(StreamName::Replay),
             Duty::SetUp,
         ];
         for Probe { subject, allow, .. } in duties.into_iter().flat_map(probes) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
+use bytes::Bytes;
 use domain::envelope::Envelope;
 use domain::names::{EventId, subject_token};
 use jiff::Timestamp;
@@ -148,7 +150,7 @@ pub async fn get(bus: &Bus, sequence: u64) -> Result<Option<Selected>, ReadError
 }
 
 /// Has an event worked on again, as part of `run`: everything is decided anew. Publishing it twice in one run does it
-/// once.
+/// once, unless the run was called off in between.
 ///
 /// # Errors
 /// It may be published or not.
@@ -157,7 +159,8 @@ pub async fn publish(bus: &Bus, run: &str, selected: &Selected) -> Result<Publis
 }
 
 /// Has work on an event gone on with, as part of `run`: what was decided in the run `decided_in` stays decided, what is
-/// done there stays done, and what failed is tried again. Publishing it twice in one run does it once.
+/// done there stays done, and what failed is tried again. Publishing it twice in one run does it once, unless the run was
+/// called off in between. An event that has a dead letter goes on with [`crate::dead::revive_in`] instead.
 ///
 /// # Errors
 /// It may be published or not.
@@ -188,7 +191,32 @@ async fn put(
     let subject = format!("replay.{run}.{}", wire::rest(&envelope.subject));
     // Not the event's own: that would be a duplicate within the window.
     let id = format!("replay:{run}:{}", selected.sequence);
-    bus.store(StreamName::Replay, subject, Some(&id), headers, envelope.body.clone()).await
+    queue(bus, subject, id, headers, envelope.body.clone()).await
+}
+
+/// Puts a message into the queue, unless that of this id lies there. One that was taken out again is no reason to leave
+/// it out: NATS remembers its id, and would tell of a duplicate that nobody has.
+pub(crate) async fn queue(
+    bus: &Bus,
+    subject: String,
+    first_id: String,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Published, PublishError> {
+    let mut id = first_id.clone();
+    loop {
+        let published =
+            bus.store(StreamName::Replay, subject.clone(), Some(&id), headers.clone(), body.clone()).await?;
+        if !published.duplicate {
+            return Ok(published);
+        }
+        let there = read::get(bus, StreamName::Replay, published.sequence).await;
+        if there.map_err(|error| PublishError::Unavailable { why: error.to_string() })?.is_some() {
+            return Ok(published);
+        }
+        // The same for whoever comes to the same end.
+        id = format!("{first_id}:after:{}", published.sequence);
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use crate::publisher::missing;
 
 mod compare;
 
+pub use compare::Harm;
+
 /// Deliveries under way to all workers together, those waiting for their next attempt included: far more than run at
 /// once, so that waiting ones don't hold up the rest.
 const MAX_ACK_PENDING: i64 = 20_000;
@@ -73,11 +75,35 @@ impl StreamName {
 
 /// One thing that is not as it must be; shown as one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference(String);
+pub struct Difference {
+    harm: Harm,
+    passing: bool,
+    text: String,
+}
+
+impl Difference {
+    /// Does it end by itself, at a time that someone has set?
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.passing
+    }
+
+    /// What it means to the events that are being received.
+    #[must_use]
+    pub fn harm(&self) -> Harm {
+        self.harm
+    }
+
+    /// A stream is not there. Without `HOOKS` no event has a place to go to.
+    fn missing(name: StreamName, text: String) -> Self {
+        let harm = if name == StreamName::Hooks { Harm::Events } else { Harm::Nothing };
+        Self { harm, passing: false, text }
+    }
+}
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -266,7 +292,7 @@ async fn setup_consumer(
     let verb = match live_consumer(bus, stream, name).await? {
         None => "create",
         Some(live) => {
-            let differs = compare::consumers(name, &live, &expected);
+            let differs = compare::consumers(name, &live.info.config, &expected);
             if differs.is_empty() || existing == Existing::MustMatch {
                 return Ok(differs);
             }
@@ -293,19 +319,24 @@ pub async fn check(bus: &Bus, jetstream: &Jetstream) -> Result<(), CheckError> {
     let mut differences = Vec::new();
     for (name, expected) in expected(jetstream) {
         let Some(live) = live_stream(bus, name).await? else {
-            differences.push(taken(bus, name).await.unwrap_or_else(|| Difference(missing(name.name()))));
+            let gone = || Difference::missing(name, missing(name.name()));
+            differences.push(taken(bus, name).await.unwrap_or_else(gone));
             continue;
         };
         differences.extend(compare::streams(name, &live, &expected));
         let Some(consumer) = name.consumer() else { continue };
         match live_consumer(bus, name, consumer).await? {
-            None => differences.push(Difference(missing_consumer(name, consumer))),
-            Some(live) => {
-                differences.extend(compare::consumers(
-                    consumer,
-                    &live,
-                    &expected_consumer(consumer, jetstream),
-                ));
+            // Made anew, it begins with the oldest event.
+            None => differences.push(Difference {
+                harm: Harm::Nothing,
+                passing: false,
+                text: missing_consumer(name, consumer),
+            }),
+            Some(LiveConsumer { info, paused, pause_remaining }) => {
+                let expected = expected_consumer(consumer, jetstream);
+                differences.extend(compare::consumers(consumer, &info.config, &expected));
+                let remaining = paused.then(|| Duration::from_nanos(pause_remaining));
+                differences.extend(compare::paused(consumer, remaining));
             }
         }
     }
@@ -323,15 +354,26 @@ async fn live_stream(bus: &Bus, name: StreamName) -> Result<Option<stream::Confi
     Ok(info.map(|info| info.config))
 }
 
+/// A consumer, and since nats-server 2.11 whether it is paused.
+#[derive(serde::Deserialize)]
+pub(crate) struct LiveConsumer {
+    #[serde(flatten)]
+    pub(crate) info: consumer::Info,
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// In nanoseconds.
+    #[serde(default)]
+    pub(crate) pause_remaining: u64,
+}
+
 async fn live_consumer(
     bus: &Bus,
     stream: StreamName,
     name: &str,
-) -> Result<Option<consumer::Config>, ConnectError> {
+) -> Result<Option<LiveConsumer>, ConnectError> {
     let request = format!("CONSUMER.INFO.{}.{name}", stream.name());
     let what = format!("consumer {name} of stream {} can't be looked at", stream.name());
-    let info: Option<consumer::Info> = look(bus, request, &what).await?;
-    Ok(info.map(|info| info.config))
+    look(bus, request, &what).await
 }
 
 /// Asks the NATS API; none where there is no such stream or consumer.
@@ -368,13 +410,14 @@ async fn taken(bus: &Bus, name: StreamName) -> Option<Difference> {
     let Ok(Response::Ok(Names { streams: Some(streams) })) = answer else { return None };
     let others: Vec<_> = streams.into_iter().filter(|other| other != name.name()).collect();
     (!others.is_empty()).then(|| {
-        Difference(format!(
+        let text = format!(
             "stream {} is missing, and can't be created while {} has subjects that match its own ({}): give that \
              stream other subjects, or delete it",
             name.name(),
             others.join(", "),
             name.subject()
-        ))
+        );
+        Difference::missing(name, text)
     })
 }
 

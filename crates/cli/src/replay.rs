@@ -222,7 +222,7 @@ impl House<'_> {
         let Some(events) = tell_plan(common, plan)? else { return Ok(ExitCode::FAILURE) };
         if args.dry_run {
             if common.json {
-                output::print_json(&plan.report(None, 0))?;
+                output::print_json(&plan.report(None, 0, 0))?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -231,18 +231,22 @@ impl House<'_> {
             return Ok(ExitCode::FAILURE);
         }
         let published = publish::publish(bus, run, plan, self.clock.now()).await;
-        let done = published.queued.len();
+        let (queued, already) = (published.queued.len(), published.already);
+        let done = queued.saturating_sub(already);
         if common.json {
-            output::print_json(&plan.report(Some(run), done))?;
+            output::print_json(&plan.report(Some(run), done, already))?;
         } else {
             output::line(format!("{} replayed in run {run}", count(done, "event")))?;
+        }
+        if already > 0 {
+            output::note(format!("{} had been replayed in run {run} before", count(already, "event")));
         }
         if published.gone > 0 {
             output::note(format!("{} had left the stream meanwhile", count(published.gone, "event")));
         }
         if let Some(error) = published.stopped {
             return Err(error.context(format!(
-                "the replay stopped after {done} of {events} events; the same command with --run {run} goes on with it, gluehook replay cancel {run} calls it off"
+                "the replay stopped after {queued} of {events} events; the same command with --run {run} goes on with it, gluehook replay cancel {run} calls it off"
             )));
         }
         if args.detach || !(args.wait || output::is_watched()) {
@@ -251,7 +255,15 @@ impl House<'_> {
             ));
             return Ok(ExitCode::SUCCESS);
         }
-        follow::follow(common, bus, self.log.as_ref().ok(), run, &published.queued).await
+        let mut events = published.queued;
+        if already > 0 {
+            // When they were queued, only the queue knows.
+            let there = bus::replay::runs::queued(bus, run).await?;
+            events.retain(|event| there.iter().all(|other| other.sequence != event.sequence));
+            events.extend(there);
+            events.sort_by_key(|event| event.sequence);
+        }
+        follow::follow(common, bus, self.log.as_ref().ok(), run, events).await
     }
 }
 

@@ -103,21 +103,20 @@ fn endpoint_url(url: &str, endpoint: &str) -> String {
 }
 
 fn list(as_json: bool) -> std::io::Result<()> {
+    let mut all = Vec::new();
     for (name, text) in FIXTURES {
         let payload: Value = serde_json::from_str(text).unwrap_or_default();
         let field = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default();
         let status = if field("status").is_empty() { field("event") } else { field("status") };
         if as_json {
             let tenant = field("tenant");
-            output::print_json_line(
-                &json!({"name": name, "status": status, "tenant": tenant, "bytes": text.len()}),
-            )?;
+            all.push(json!({"name": name, "status": status, "tenant": tenant, "bytes": text.len()}));
         } else {
             let (tenant, bytes) = (field("tenant"), text.len());
             output::line(format!("{name:<12} {status:<18} tenant {tenant:<9} {bytes:>5} bytes"))?;
         }
     }
-    Ok(())
+    if as_json { output::print_json(&all) } else { Ok(()) }
 }
 
 /// The payload's bytes as they are.

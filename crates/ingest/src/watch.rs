@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bus::permissions::{self, Duty};
-use bus::{Bus, CheckError, ConnectError, Existing, Mark, SetupError, StreamName};
+use bus::{Bus, CheckError, ConnectError, Difference, Existing, Harm, Mark, SetupError, StreamName};
 use domain::config::Jetstream;
 use jiff::Timestamp;
 use service::CancellationToken;
@@ -26,10 +26,22 @@ pub(crate) const STREAMS: &str = "streams";
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Good,
+    /// Events are stored as promised, but not all is as it was configured, as when it was changed and this process was
+    /// not told: one sentence.
+    Differs(String),
     /// Nobody answers; it may come back.
     Away(String),
-    /// Someone must change something: one sentence.
+    /// Events would be lost or refused, so that someone must change something: one sentence.
     Wrong(String),
+}
+
+impl Found {
+    fn takes_events(&self) -> bool {
+        match self {
+            Self::Good | Self::Differs(_) => true,
+            Self::Away(_) | Self::Wrong(_) => false,
+        }
+    }
 }
 
 pub(crate) struct Watch {
@@ -79,14 +91,16 @@ impl Watch {
     /// answered 503 until it comes.
     ///
     /// # Errors
-    /// The sentence, when NATS is there and will not do as it is, and there is no spool.
+    /// The sentence, when NATS is there and is not as it must be, and there is no spool.
     pub(crate) async fn begin(&mut self) -> Result<(), String> {
         let mut connected = self.bus.connected();
         let _ = timeout(PATIENCE_AT_START, connected.wait_for(|connected| *connected)).await;
         self.look().await;
         let meanwhile = self.meanwhile();
         match &self.last {
-            Some(Found::Wrong(why)) if !self.spools() => return Err(why.clone()),
+            // Whoever starts it is there to mend it; later only what does harm to events keeps them out.
+            Some(Found::Wrong(why) | Found::Differs(why)) if !self.spools() => return Err(why.clone()),
+            Some(Found::Differs(why)) => tracing::warn!("{why}"),
             Some(Found::Wrong(why)) => tracing::error!("{meanwhile}: {why}"),
             Some(Found::Away(why)) => {
                 tracing::warn!("{why}; until then {meanwhile}");
@@ -101,7 +115,8 @@ impl Watch {
     pub(crate) async fn keep(mut self, stop: CancellationToken) {
         let mut connected = self.bus.connected();
         loop {
-            let pause = if self.last == Some(Found::Good) { EVERY_WHILE_GOOD } else { EVERY_WHILE_BAD };
+            let good = self.last.as_ref().is_some_and(Found::takes_events);
+            let pause = if good { EVERY_WHILE_GOOD } else { EVERY_WHILE_BAD };
             tokio::select! {
                 () = stop.cancelled() => return,
                 Ok(()) = connected.changed() => {}
@@ -109,10 +124,12 @@ impl Watch {
             }
             let before = self.last.clone();
             self.look().await;
-            if let Some(Found::Wrong(why)) = &self.last
-                && before != self.last
-            {
-                tracing::error!("{}: {why}", self.meanwhile());
+            if before != self.last {
+                match &self.last {
+                    Some(Found::Wrong(why)) => tracing::error!("{}: {why}", self.meanwhile()),
+                    Some(Found::Differs(why)) => tracing::warn!("{why}"),
+                    Some(Found::Good | Found::Away(_)) | None => {}
+                }
             }
         }
     }
@@ -129,9 +146,11 @@ impl Watch {
     async fn look(&mut self) {
         let found = self.find().await;
         let away = match &found {
-            Found::Good => {
+            Found::Good | Found::Differs(_) => {
                 self.readiness.set(STREAMS, Ok(()));
                 self.queue.set_fit(true);
+                let differs = if let Found::Differs(why) = &found { Some(why.as_str()) } else { None };
+                self.readiness.warn_about(STREAMS, differs);
                 None
             }
             // What was good before it went away is still good: publishing fails by itself meanwhile.
@@ -144,6 +163,7 @@ impl Watch {
             }
             Found::Wrong(why) => {
                 self.readiness.set(STREAMS, Err(why.clone()));
+                self.readiness.warn_about(STREAMS, None);
                 self.queue.set_fit(false);
                 None
             }
@@ -208,17 +228,27 @@ impl Watch {
                         tracing::info!("{change}");
                     }
                 }
+                // What is missing was created; the rest is looked at below.
+                Err(SetupError::Differs(found)) if harmless(&found) => {}
                 Err(SetupError::Connection(ConnectError::Unreachable(why))) => return Found::Away(why),
                 Err(error) => return Found::Wrong(error.to_string()),
             }
         }
-        match bus::check(&self.bus, &self.jetstream).await {
-            Ok(()) => match self.permitted().await {
-                Found::Good => self.measure().await,
-                found => found,
+        let differs = match bus::check(&self.bus, &self.jetstream).await {
+            Ok(()) => None,
+            Err(error) => match &error {
+                CheckError::Differs(found) if harmless(found) => Some(error.to_string()),
+                CheckError::Connection(ConnectError::Unreachable(why)) => return Found::Away(why.clone()),
+                _ => return Found::Wrong(error.to_string()),
             },
-            Err(CheckError::Connection(ConnectError::Unreachable(why))) => Found::Away(why),
-            Err(error) => Found::Wrong(error.to_string()),
+        };
+        let found = match self.permitted().await {
+            Found::Good => self.measure().await,
+            found => found,
+        };
+        match (found, differs) {
+            (Found::Good, Some(why)) => Found::Differs(why),
+            (found, _) => found,
         }
     }
 
@@ -250,8 +280,9 @@ impl Watch {
         Found::Good
     }
 
-    /// Does the server take the largest body that we take, with its headers?
+    /// Does the server take the largest body that we take, with its headers? None as well before it was reached.
     fn too_small(&self) -> Option<String> {
+        self.bus.server_version()?;
         let most = self.bus.max_payload() as u64;
         (self.largest_body.saturating_add(4096) > most).then(|| {
             format!(
@@ -260,4 +291,8 @@ impl Watch {
             )
         })
     }
+}
+
+fn harmless(found: &[Difference]) -> bool {
+    found.iter().all(|difference| difference.harm() == Harm::Nothing)
 }

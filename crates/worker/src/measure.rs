@@ -9,6 +9,8 @@ use crate::Deps;
 
 const EVERY: Duration = Duration::from_secs(5);
 
+const PAUSED: &str = "someone has paused the consumer `worker` of HOOKS: no event is worked on until it is resumed; `gluehook doctor` says for how long";
+
 /// Keeps the gauges of the queue and the readiness of NATS.
 pub(crate) async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
     let gauge = |number| i64::try_from(number).unwrap_or(i64::MAX);
@@ -20,6 +22,7 @@ pub(crate) async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
                 deps.metrics.queue_in_flight.set(gauge(pending.in_flight));
                 deps.metrics.queue_in_flight_max.set(gauge(pending.most_in_flight));
                 deps.readiness.warn_about("queue", crowded(pending).as_deref());
+                deps.readiness.warn_about("paused", pending.paused.then_some(PAUSED));
                 deps.readiness.set("nats", Ok(()));
             }
             Err(error) => deps.readiness.set("nats", Err(error.to_string())),
@@ -44,10 +47,15 @@ mod tests {
 
     #[test]
     fn people_are_told_before_the_queue_gives_nothing_more() {
-        let at = |in_flight| crowded(Pending { pending: 0, in_flight, most_in_flight: 20_000, pulled: true });
+        let at = |in_flight| {
+            crowded(Pending { pending: 0, in_flight, most_in_flight: 20_000, pulled: true, paused: false })
+        };
         assert_eq!(at(15_999), None);
         let said = at(16_000).unwrap();
         assert!(said.contains("16000") && said.contains("20000") && said.contains("events list"), "{said}");
-        assert_eq!(crowded(Pending { pending: 0, in_flight: 5, most_in_flight: 0, pulled: true }), None);
+        assert_eq!(
+            crowded(Pending { pending: 0, in_flight: 5, most_in_flight: 0, pulled: true, paused: false }),
+            None
+        );
     }
 }

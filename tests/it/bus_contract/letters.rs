@@ -261,3 +261,42 @@ async fn calling_a_run_off_takes_what_nobody_has_taken_and_nothing_of_another_ru
     let again = replay::runs::call_off(&bus, "off", |_| {}).await.unwrap();
     assert_eq!((again.removed, again.taken), (0, 3));
 }
+
+#[tokio::test]
+async fn a_letter_that_can_not_be_put_back_stays_in_the_queue() {
+    let (server, bus) = set_up().await;
+    bus.publisher().publish(&event(1)).await.unwrap();
+    let mut live = bus.consumer(StreamName::Hooks).await.unwrap();
+    next(&mut live).await.bury(&burial("once")).await.unwrap();
+    dead::revive_in(&bus, "x", 1).await.unwrap();
+    let lying = |queued: Vec<replay::runs::Queued>| {
+        queued.into_iter().map(|one| (one.letter, one.decided_in)).collect::<Vec<_>>()
+    };
+    let there = [(true, "live".to_owned())];
+    assert_eq!(lying(replay::runs::queued(&bus, "x").await.unwrap()), there);
+    let raw = raw(&server).await;
+    let dead = raw.get_stream("HOOKS_DEAD").await.unwrap().cached_info().config.clone();
+    raw.delete_stream("HOOKS_DEAD").await.unwrap();
+    let error = replay::runs::call_off(&bus, "x", |_| {}).await.unwrap_err().to_string();
+    assert!(error.contains("stays in its run") && error.contains("HOOKS_DEAD is missing"), "{error}");
+    assert_eq!(lying(replay::runs::queued(&bus, "x").await.unwrap()), there);
+    raw.create_stream(dead).await.unwrap();
+    let off = replay::runs::call_off(&bus, "x", |_| {}).await.unwrap();
+    assert_eq!((off.removed, off.letters, off.taken), (1, 1, 0));
+    let letter = dead::list(&bus, 10).await.unwrap().remove(0);
+    assert_eq!((letter.reason.as_str(), letter.attempts, letter.run.as_str()), ("once", 8, "live"));
+}
+
+#[tokio::test]
+async fn what_was_called_off_is_replayed_again_under_the_same_name() {
+    let (_server, bus) = set_up().await;
+    let sequence = bus.publisher().publish(&event(1)).await.unwrap().sequence;
+    let found = replay::get(&bus, sequence).await.unwrap().unwrap();
+    for time in 1..=3 {
+        let first = replay::publish(&bus, "off", &found).await.unwrap();
+        assert_eq!((first.duplicate, first.sequence), (false, time));
+        let second = replay::publish(&bus, "off", &found).await.unwrap();
+        assert_eq!((second.duplicate, second.sequence), (true, time));
+        assert_eq!(replay::runs::call_off(&bus, "off", |_| {}).await.unwrap().removed, 1);
+    }
+}

@@ -172,6 +172,27 @@ async fn each_setting_of_a_consumer_that_matters_is_compared() {
 }
 
 #[tokio::test]
+async fn a_paused_consumer_is_named_until_it_goes_on() {
+    let (server, bus) = set_up().await;
+    let client = async_nats::connect(&server.url).await.unwrap();
+    let pause = async |until: &str| {
+        let asked = format!("{{\"pause_until\":\"{until}\"}}");
+        client.request("$JS.API.CONSUMER.PAUSE.HOOKS.worker", asked.into()).await.unwrap();
+    };
+    pause("2100-01-01T00:00:00Z").await;
+    let Err(CheckError::Differs(differences)) = check(&bus, &Jetstream::default()).await else {
+        panic!("it is paused")
+    };
+    let told = differences[0].to_string();
+    assert!(differences.len() == 1 && told.starts_with("consumer worker is paused for "), "{differences:?}");
+    assert!(differences[0].is_passing() && differences[0].harm() == bus::Harm::Nothing);
+    assert!(bus.pending(StreamName::Hooks).await.unwrap().paused);
+    pause("2000-01-01T00:00:00Z").await;
+    check(&bus, &Jetstream::default()).await.unwrap();
+    assert!(!bus.pending(StreamName::Hooks).await.unwrap().paused);
+}
+
+#[tokio::test]
 async fn what_was_to_be_changed_is_named_where_nats_refuses() {
     let (_server, bus) = set_up().await;
     let three = Jetstream { replicas: 3, ..Jetstream::default() };

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::connect::Bus;
+use crate::dead;
 use crate::delivery::{REPLAY_OF, REPLAY_RUN};
 use crate::publisher::missing;
 use crate::read::{ReadError, Scan, Start};
@@ -28,6 +29,8 @@ pub struct Reached {
     pub taken: u64,
     /// Does any worker ask for more?
     pub pulled: bool,
+    /// Messages that were handed to workers and are not settled.
+    pub under_way: u64,
 }
 
 /// One event of a run.
@@ -42,6 +45,8 @@ pub struct Queued {
     /// The run in which it is decided: another one's, where that is gone on with.
     pub decided_in: String,
     pub stored_at: Timestamp,
+    /// It was a dead letter, and becomes one again if it is called off.
+    pub letter: bool,
 }
 
 /// A run in a listing.
@@ -60,6 +65,8 @@ pub struct Run {
 pub struct CalledOff {
     /// Events that no worker had taken, and none will.
     pub removed: u64,
+    /// Those of them that are dead letters again.
+    pub letters: u64,
     /// Events that were taken before: done, or ending as they would.
     pub taken: u64,
 }
@@ -75,7 +82,8 @@ pub async fn reached(bus: &Bus) -> Result<Reached, ReadError> {
     let info = answered(bus, answer, || missing_consumer(stream, name))?;
     let taken = info.delivered.stream_sequence;
     let settled = if info.num_ack_pending == 0 { taken } else { info.ack_floor.stream_sequence };
-    Ok(Reached { settled, taken, pulled: info.num_waiting > 0 })
+    let under_way = info.num_ack_pending.try_into().unwrap_or(u64::MAX);
+    Ok(Reached { settled, taken, pulled: info.num_waiting > 0, under_way })
 }
 
 /// The events of a run, in the order in which they are worked on.
@@ -94,6 +102,7 @@ pub async fn queued(bus: &Bus, run: &str) -> Result<Vec<Queued>, ReadError> {
             id: wire::id(&headers),
             decided_in: wire::get(&headers, &REPLAY_RUN).unwrap_or_else(|| run.to_owned()),
             stored_at: message.stored_at,
+            letter: dead::was_letter(&headers),
         });
     }
     Ok(queued)
@@ -129,28 +138,36 @@ pub async fn list(bus: &Bus) -> Result<Vec<Run>, ReadError> {
 }
 
 /// Takes out of the stream what no worker has taken yet, the newest first, so that workers and this meet once at most.
-/// What a worker has in hand is left to it: taken away, its retries would end without a word. `tell` is told after each
-/// bite how many are out.
+/// What a worker has in hand is left to it: taken away, its retries would end without a word. What was a dead letter is one
+/// again before it leaves. `tell` is told after each bite how many are out.
 ///
 /// # Errors
-/// The stream can't be read or changed; what was removed stays removed.
+/// A stream can't be read or changed; what was removed stays removed, and nothing is lost.
 pub async fn call_off(bus: &Bus, run: &str, tell: impl Fn(u64)) -> Result<CalledOff, ReadError> {
-    let mut removed = 0;
+    let (mut removed, mut letters) = (0, 0);
     loop {
         let queued = queued(bus, run).await?;
         let mut reach = reached(bus).await?;
-        let mut waiting: Vec<u64> = queued.iter().map(|one| one.sequence).collect();
-        waiting.retain(|sequence| *sequence > reach.taken);
+        let mut waiting: Vec<_> = queued.iter().map(|one| (one.sequence, one.letter)).collect();
+        waiting.retain(|(sequence, _)| *sequence > reach.taken);
         let taken = (queued.len() - waiting.len()).try_into().unwrap_or(u64::MAX);
         if waiting.is_empty() {
-            return Ok(CalledOff { removed, taken });
+            return Ok(CalledOff { removed, letters, taken });
         }
         for bite in waiting.rchunks(AT_ONCE) {
-            let deleted = stream::iter(bite.iter().copied().filter(|sequence| *sequence > reach.taken))
-                .map(|sequence| delete(bus, sequence))
+            let deleted = stream::iter(bite.iter().copied().filter(|(sequence, _)| *sequence > reach.taken))
+                .map(|(sequence, letter)| async move {
+                    if letter {
+                        dead::put_back(bus, sequence).await?;
+                    }
+                    Ok((delete(bus, sequence).await?, letter))
+                })
                 .buffer_unordered(AT_ONCE);
-            let deleted: Vec<bool> = deleted.try_collect().await?;
-            removed += deleted.into_iter().map(u64::from).sum::<u64>();
+            let deleted: Vec<(bool, bool)> = deleted.try_collect().await?;
+            for (_, letter) in deleted.into_iter().filter(|(deleted, _)| *deleted) {
+                removed += 1;
+                letters += u64::from(letter);
+            }
             tell(removed);
             reach = reached(bus).await?;
         }

@@ -9,35 +9,35 @@ use async_nats::jetstream::stream;
 
 use super::{Difference, StreamName};
 
+/// What a difference means to the events that are being received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Harm {
+    /// One of them would be lost or refused, or acknowledged before it is safe: nothing may be sent to the stream as it is.
+    Events,
+    /// None: what is acknowledged is stored as promised. Something else is not as it was configured.
+    Nothing,
+}
+
 pub(super) fn streams(name: StreamName, live: &stream::Config, expected: &stream::Config) -> Vec<Difference> {
     let mut found = Found::new(format!("stream {}", name.name()));
+    // Received events go to this one alone; work on what the others hold can wait until someone has mended them.
+    let events = if name == StreamName::Hooks { Harm::Events } else { Harm::Nothing };
+    let uncovered = expected.subjects.iter().any(|ours| !live.subjects.iter().any(|live| covers(live, ours)));
+    found.harm = if uncovered { events } else { Harm::Nothing };
     found.compare("subjects", live.subjects.join(", "), expected.subjects.join(", "));
+    found.harm = events;
     found.compare("retention", word(live.retention), word(expected.retention));
     found.compare("storage", word(live.storage), word(expected.storage));
     found.compare("discard", word(live.discard), word(expected.discard));
-    found.compare("max_age", span(live.max_age), span(expected.max_age));
-    found.compare("max_bytes", limit(live.max_bytes), limit(expected.max_bytes));
-    found.compare("max_msgs", limit(live.max_messages), limit(expected.max_messages));
+    // Even of a stream that discards nothing old, this limit takes out the oldest of its subject.
     found.compare(
         "max_msgs_per_subject",
         limit(live.max_messages_per_subject),
         limit(expected.max_messages_per_subject),
     );
-    found.compare(
-        "max_msg_size",
-        limit(live.max_message_size.into()),
-        limit(expected.max_message_size.into()),
-    );
-    found.compare("duplicate_window", span(live.duplicate_window), span(expected.duplicate_window));
-    found.compare("replicas", live.num_replicas.to_string(), expected.num_replicas.to_string());
-    found.compare("allow_direct", live.allow_direct.to_string(), expected.allow_direct.to_string());
     found.compare("no_ack", live.no_ack.to_string(), expected.no_ack.to_string());
     found.compare("sealed", live.sealed.to_string(), expected.sealed.to_string());
-    // What is called off, sent back or released leaves these streams; of `HOOKS` nothing is ever taken out.
-    if name != StreamName::Hooks {
-        found.compare("deny_delete", live.deny_delete.to_string(), expected.deny_delete.to_string());
-    }
-    found.compare("max_consumers", limit(live.max_consumers.into()), limit(expected.max_consumers.into()));
+    // Asynchronous, it acknowledges what is not written yet.
     found.compare(
         "persist_mode",
         live.persist_mode.map_or_else(|| "default".to_owned(), word),
@@ -48,7 +48,35 @@ pub(super) fn streams(name: StreamName, live: &stream::Config, expected: &stream
         live.subject_transform.is_some().to_string(),
         expected.subject_transform.is_some().to_string(),
     );
+    // A limit that is reached refuses, and that is seen when it does.
+    found.harm = Harm::Nothing;
+    found.compare("max_age", span(live.max_age), span(expected.max_age));
+    found.compare("max_bytes", limit(live.max_bytes), limit(expected.max_bytes));
+    found.compare("max_msgs", limit(live.max_messages), limit(expected.max_messages));
+    found.compare(
+        "max_msg_size",
+        limit(live.max_message_size.into()),
+        limit(expected.max_message_size.into()),
+    );
+    found.compare("duplicate_window", span(live.duplicate_window), span(expected.duplicate_window));
+    found.compare("replicas", live.num_replicas.to_string(), expected.num_replicas.to_string());
+    found.compare("allow_direct", live.allow_direct.to_string(), expected.allow_direct.to_string());
+    // What is called off, sent back or released leaves these streams; of `HOOKS` nothing is ever taken out.
+    if name != StreamName::Hooks {
+        found.compare("deny_delete", live.deny_delete.to_string(), expected.deny_delete.to_string());
+    }
+    found.compare("max_consumers", limit(live.max_consumers.into()), limit(expected.max_consumers.into()));
     found.differences
+}
+
+/// A consumer that someone has paused gives nothing, and says so nowhere else.
+pub(super) fn paused(name: &str, remaining: Option<Duration>) -> Option<Difference> {
+    let whole = Duration::from_secs(remaining?.as_secs().max(1));
+    let text = format!(
+        "consumer {name} is paused for {} more, so that no event is worked on: `nats consumer resume` lets it go on",
+        span(whole)
+    );
+    Some(Difference { harm: Harm::Nothing, passing: true, text })
 }
 
 pub(super) fn consumers(name: &str, live: &consumer::Config, expected: &pull::Config) -> Vec<Difference> {
@@ -104,21 +132,37 @@ pub(super) fn merged(live: stream::Config, expected: &stream::Config) -> stream:
     }
 }
 
+/// Does the subject `wide`, which may hold wildcards, take every subject that `narrow` takes?
+fn covers(wide: &str, narrow: &str) -> bool {
+    let mut narrow = narrow.split('.');
+    for token in wide.split('.') {
+        match (token, narrow.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(theirs)) if theirs != ">" => {}
+            (token, Some(theirs)) if token == theirs => {}
+            _ => return false,
+        }
+    }
+    narrow.next().is_none()
+}
+
 struct Found {
     whose: String,
+    /// Of the fields that are compared next.
+    harm: Harm,
     differences: Vec<Difference>,
 }
 
 impl Found {
     fn new(whose: String) -> Self {
-        Self { whose, differences: Vec::new() }
+        Self { whose, harm: Harm::Nothing, differences: Vec::new() }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "the callers make the texts for this call")]
     fn compare(&mut self, field: &str, live: String, expected: String) {
         if live != expected {
-            self.differences
-                .push(Difference(format!("{}: {field} is {live}, expected {expected}", self.whose)));
+            let text = format!("{}: {field} is {live}, expected {expected}", self.whose);
+            self.differences.push(Difference { harm: self.harm, passing: false, text });
         }
     }
 }
@@ -189,6 +233,50 @@ mod tests {
                 "stream HOOKS: max_bytes is 1024, expected unlimited",
             ]
         );
+    }
+
+    #[test]
+    fn only_what_would_lose_or_refuse_an_event_does_harm_to_events() {
+        let all = expected(&Jetstream::default());
+        let (name, config) = all[0].clone();
+        let harm = |change: fn(&mut stream::Config)| {
+            let mut live = config.clone();
+            change(&mut live);
+            let found = streams(name, &live, &config);
+            assert_eq!(found.len(), 1, "{found:?}");
+            found[0].harm()
+        };
+        let harmful: [fn(&mut stream::Config); 10] = [
+            |live| live.subjects = vec!["hooks.hotglue.>".into()],
+            |live| live.subjects = vec!["hooks.*".into()],
+            |live| live.retention = stream::RetentionPolicy::WorkQueue,
+            |live| live.retention = stream::RetentionPolicy::Interest,
+            |live| live.storage = stream::StorageType::Memory,
+            |live| live.discard = stream::DiscardPolicy::Old,
+            |live| live.max_messages_per_subject = 1,
+            |live| live.no_ack = true,
+            |live| live.sealed = true,
+            |live| {
+                live.subject_transform =
+                    Some(stream::SubjectTransform { source: "hooks.>".into(), destination: "other.>".into() })
+            },
+        ];
+        assert!(harmful.into_iter().all(|change| harm(change) == Harm::Events));
+        let harmless: [fn(&mut stream::Config); 7] = [
+            |live| live.subjects.push("more.>".into()),
+            |live| live.subjects = vec![">".into()],
+            |live| live.max_bytes = 300 << 20,
+            |live| live.max_age = Duration::from_secs(3_600),
+            |live| live.duplicate_window = Duration::from_secs(60),
+            |live| live.num_replicas = 3,
+            |live| live.allow_direct = false,
+        ];
+        assert!(harmless.into_iter().all(|change| harm(change) == Harm::Nothing));
+        for (name, config) in &all[1..] {
+            let live = stream::Config { no_ack: true, subjects: vec![], ..config.clone() };
+            let found = streams(*name, &live, config);
+            assert!(found.len() == 2 && found.iter().all(|found| found.harm() == Harm::Nothing), "{found:?}");
+        }
     }
 
     #[test]

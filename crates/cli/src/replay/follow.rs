@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bus::Bus;
-use bus::replay::runs::{Queued, Reached, reached};
+use bus::replay::runs::{Queued, Reached, queued, reached};
 use domain::journal::{Attempt, Outcome};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -98,16 +98,30 @@ fn is_end(outcome: Outcome) -> bool {
     }
 }
 
-/// Shows how far a run is until the workers are done with it, or until Ctrl-C. A failure when an event was given up.
+/// Why nothing is taken although something waits.
+pub(super) fn nobody_takes(reached: Reached) -> String {
+    match reached.under_way {
+        0 => "no worker takes replays right now: is gluehook-worker running?".to_owned(),
+        // Whoever has its hands full asks for no more; so does whoever died over what it had.
+        number => format!(
+            "workers have {number} replays in hand and take no more before some of them are done; if that stays so, is gluehook-worker running?"
+        ),
+    }
+}
+
+/// Shows how far a run is until the workers are done with it, or until Ctrl-C. A failure when an event was given up, or the
+/// run called off.
 pub(super) async fn follow(
     common: &Common,
     bus: &Bus,
     log: Option<&Store>,
     run: &str,
-    events: &[Queued],
+    mut events: Vec<Queued>,
 ) -> Result<ExitCode> {
-    let bar = bar(events.len());
+    let all = events.len();
+    let bar = bar(all);
     let (mut idle, mut silent) = (0, 0);
+    let (mut before, mut unchanged) = (None, 0);
     let stopped = tokio::signal::ctrl_c();
     tokio::pin!(stopped);
     loop {
@@ -122,12 +136,21 @@ pub(super) async fn follow(
             }
         };
         silent = 0;
-        let progress = progress(reached, events, log).await;
+        let progress = progress(reached, &events, log).await;
+        unchanged = if before == Some(progress) { unchanged + 1 } else { 0 };
+        before = Some(progress);
+        if progress.waiting > 0 && unchanged >= IDLE_LOOKS {
+            // Nobody takes what was called off, and nothing tells of it.
+            unchanged = 0;
+            let there = queued(bus, run).await?;
+            let foreign = |event: &Queued| event.sequence <= reached.taken;
+            events.retain(|event| foreign(event) || there.iter().any(|one| one.sequence == event.sequence));
+        }
         bar.set_position(progress.settled.try_into().unwrap_or(u64::MAX));
         idle = if progress.waiting > 0 && !reached.pulled { idle + 1 } else { 0 };
         bar.set_message(format!("{} in hand, {} waiting", progress.in_hand, progress.waiting));
         if idle == IDLE_LOOKS {
-            bar.suspend(|| output::note("no worker takes replays right now: is gluehook-worker running?"));
+            bar.suspend(|| output::note(nobody_takes(reached)));
         }
         if progress.waiting == 0 && progress.in_hand == 0 {
             break;
@@ -145,7 +168,7 @@ pub(super) async fn follow(
         }
     }
     bar.finish_and_clear();
-    let outcomes = outcomes(events, log).await;
+    let outcomes = outcomes(&events, log).await;
     let came_of_it = outcomes.line().map(|line| format!(": {line}")).unwrap_or_default();
     let told = format!("run {run} is over, {} settled{came_of_it}", count(events.len(), "event"));
     if common.json {
@@ -153,8 +176,14 @@ pub(super) async fn follow(
     } else {
         output::line(told)?;
     }
+    let called_off = all - events.len();
+    if called_off > 0 {
+        output::note(format!("{} called off meanwhile, and not worked on", count(called_off, "event")));
+    }
     if outcomes.dead() > 0 {
         output::note("gluehook dead list shows why events were given up");
+    }
+    if outcomes.dead() > 0 || called_off > 0 {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -184,9 +213,10 @@ mod tests {
                 id: None,
                 decided_in: "r".to_owned(),
                 stored_at: Timestamp::UNIX_EPOCH,
+                letter: false,
             })
             .into();
-        let at = |settled, taken| Reached { settled, taken, pulled: true };
+        let at = |settled, taken| Reached { settled, taken, pulled: true, under_way: 0 };
         let progress = async |reached| {
             let Progress { settled, in_hand, waiting, .. } = progress(reached, &events, None).await;
             (settled, in_hand, waiting)

@@ -237,6 +237,8 @@ pub(super) struct Report<'a> {
     run: Option<&'a str>,
     events: usize,
     replayed: usize,
+    /// In the same run before.
+    replayed_before: usize,
     gone: usize,
     unreadable: u64,
     actions: &'a BTreeMap<&'static str, usize>,
@@ -274,11 +276,12 @@ impl Plan {
         }
     }
 
-    pub(super) fn report<'a>(&'a self, run: Option<&'a str>, replayed: usize) -> Report<'a> {
+    pub(super) fn report<'a>(&'a self, run: Option<&'a str>, replayed: usize, before: usize) -> Report<'a> {
         Report {
             run,
             events: self.items.len(),
             replayed,
+            replayed_before: before,
             gone: self.gone,
             unreadable: self.unreadable,
             actions: &self.actions,

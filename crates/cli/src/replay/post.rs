@@ -115,7 +115,7 @@ pub(super) async fn carry_out(
     let Some(events) = tell_plan(common, plan)? else { return Ok(ExitCode::FAILURE) };
     if args.dry_run {
         if common.json {
-            output::print_json(&plan.report(None, 0))?;
+            output::print_json(&plan.report(None, 0, 0))?;
         } else {
             output::note(format!("{} would be posted to {url}", count(events, "event")));
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use bus::dead::ReviveError;
+use bus::replay::Selected;
 use bus::replay::runs::Queued;
 use bus::{Bus, dead};
 use domain::names::EventId;
@@ -23,6 +25,8 @@ const MOST_LETTERS: usize = 10_000;
 pub(super) struct Published {
     /// In the order of the queue.
     pub(super) queued: Vec<Queued>,
+    /// Those of them that lay there before: the run was interrupted, and is gone on with.
+    pub(super) already: usize,
     /// No longer in the stream.
     pub(super) gone: usize,
     pub(super) stopped: Option<anyhow::Error>,
@@ -45,23 +49,20 @@ pub(super) async fn publish(bus: &Bus, run: &str, plan: &Plan, now: Timestamp) -
         .map(|read| async {
             let (item, selected) = read?;
             let Some(selected) = selected else { return Ok(None) };
+            let letters = of(&letters, item);
             let published = match &item.decided_in {
                 None => bus::replay::publish(bus, run, &selected).await?,
-                Some(decided_in) => bus::replay::resume(bus, run, decided_in, &selected).await?,
+                Some(decided_in) => go_on(bus, run, decided_in, &selected, letters).await?,
             };
-            for letter in of(&letters, item) {
-                // Sent back to work as by `dead retry`. One that stays is a dead letter with nothing left to do.
-                if let Err(error) = dead::discard(bus, *letter).await {
-                    output::note(format!("dead letter {letter} stays where it is: {error}"));
-                }
-            }
-            anyhow::Ok(Some(Queued {
+            let queued = Queued {
                 sequence: published.sequence,
                 of: selected.sequence,
                 id: Some(selected.envelope.id),
                 decided_in: item.decided_in.clone().unwrap_or_else(|| run.to_owned()),
                 stored_at: now,
-            }))
+                letter: !letters.is_empty(),
+            };
+            anyhow::Ok(Some((queued, published.duplicate)))
         })
         .buffered(AT_ONCE);
     let mut done = Published::default();
@@ -74,7 +75,10 @@ pub(super) async fn publish(bus: &Bus, run: &str, plan: &Plan, now: Timestamp) -
             next = answers.try_next() => next,
         };
         match next {
-            Ok(Some(Some(queued))) => done.queued.push(queued),
+            Ok(Some(Some((queued, already)))) => {
+                done.queued.push(queued);
+                done.already += usize::from(already);
+            }
             Ok(Some(None)) => done.gone += 1,
             Ok(None) => break,
             Err(error) => {
@@ -87,6 +91,36 @@ pub(super) async fn publish(bus: &Bus, run: &str, plan: &Plan, now: Timestamp) -
     bar.finish_and_clear();
     done.queued.sort_by_key(|queued| queued.sequence);
     done
+}
+
+/// Has an event gone on with. Its newest dead letter goes back to work as by `dead retry`, and comes back if the run is called
+/// off; older ones of the same run say nothing that it doesn't.
+async fn go_on(
+    bus: &Bus,
+    run: &str,
+    decided_in: &str,
+    selected: &Selected,
+    letters: &[u64],
+) -> anyhow::Result<bus::Published> {
+    let revived = match letters.iter().max() {
+        Some(newest) => match dead::revive_in(bus, run, *newest).await {
+            Ok(published) => Some(published),
+            // Someone was faster.
+            Err(ReviveError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
+    let Some(published) = revived else {
+        return Ok(bus::replay::resume(bus, run, decided_in, selected).await?);
+    };
+    for letter in letters {
+        // One that stays is a dead letter with nothing left to do. The newest is gone already.
+        if let Err(error) = dead::discard(bus, *letter).await {
+            output::note(format!("dead letter {letter} stays where it is: {error}"));
+        }
+    }
+    Ok(published)
 }
 
 /// Sequences of the dead letters by event and run.

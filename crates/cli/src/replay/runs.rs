@@ -67,7 +67,7 @@ async fn status(common: &Common, bus: &Bus, run: &str, follow: bool) -> Result<E
     let events = events(bus, run).await?;
     let log: Option<Store> = open_log(common, Access::Reader).await.ok();
     if follow {
-        return follow::follow(common, bus, log.as_ref(), run, &events).await;
+        return follow::follow(common, bus, log.as_ref(), run, events).await;
     }
     let reached = runs::reached(bus).await?;
     let progress = follow::progress(reached, &events, log.as_ref()).await;
@@ -90,7 +90,7 @@ async fn status(common: &Common, bus: &Bus, run: &str, follow: bool) -> Result<E
         output::note("what came of each event, the event log knows: name it with --database-url");
     }
     if progress.waiting > 0 && !reached.pulled {
-        output::note("no worker takes replays right now: is gluehook-worker running?");
+        output::note(follow::nobody_takes(reached));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,6 +108,7 @@ async fn cancel(common: &Common, bus: &Bus, run: &str) -> Result<ExitCode> {
         output::print_json(&json!({
             "run": run,
             "removed": off.removed,
+            "dead_letters": off.letters,
             "settled": progress.settled,
             "in_hand": progress.in_hand,
         }))?;
@@ -118,6 +119,12 @@ async fn cancel(common: &Common, bus: &Bus, run: &str) -> Result<ExitCode> {
         0 => format!("run {run} had nothing left to call off: {settled} settled before"),
         _ => format!("run {run} is called off: {removed} not worked on, {settled} settled before"),
     })?;
+    if off.letters > 0 {
+        output::note(format!(
+            "{} back among the dead letters: gluehook dead list shows them",
+            count(usize::try_from(off.letters).unwrap_or(usize::MAX), "event")
+        ));
+    }
     if progress.in_hand > 0 {
         output::note(format!(
             "{} in the hands of workers: what they have begun ends as it would",
