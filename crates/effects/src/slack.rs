@@ -89,7 +89,7 @@ impl Slack {
             None => format!("{label} {}", json!({"text": told})),
         };
         verdict(&answer, label)?;
-        Ok(Receipt { request, answer: answer.short() })
+        Ok(Receipt::new(request, answer.short()))
     }
 
     /// Is the token good? A webhook can't be tried without posting.
@@ -194,12 +194,13 @@ mod tests {
     use super::*;
 
     fn class(status: u16, body: &str) -> &'static str {
-        let answer = Answer { status, retry_after: None, body: body.as_bytes().to_vec() };
+        let answer = Answer { status, retry_after: None, body: body.as_bytes().to_vec(), html: false };
         match verdict(&answer, "POST incoming webhook") {
             Ok(()) => "ok",
             Err(EffectError::Transient { uncertain: true, .. }) => "uncertain",
             Err(EffectError::Transient { uncertain: false, .. }) => "again",
             Err(EffectError::Permanent { .. }) => "never",
+            Err(EffectError::Unknown { .. }) => "unknown",
         }
     }
 
