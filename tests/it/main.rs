@@ -31,6 +31,8 @@ mod shadow;
 mod store_contract;
 /// The house keeps its own rules.
 mod tidy;
+/// What was not done, or perhaps done twice, is told as such; a step that can't be carried out leaves those before it alone.
+mod told_as_done;
 /// What the worker does when things go wrong: outside, inside, and with the rules.
 mod worker_flow;
 /// What the worker does while hotglue or Slack is down, slow or flooded, and who has to wait for whom.
