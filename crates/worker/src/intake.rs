@@ -1,5 +1,6 @@
 //! Which way an event goes: recorded with many others when no rule acts on it, into its tenant's lane otherwise.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -152,17 +153,20 @@ impl Intake {
         };
         let hotglue = &self.deps.config.hotglue;
         let event = match event::read(envelope, &hotglue.failed_records) {
-            Ok(event) => event,
+            Ok(mut event) => {
+                self.deps.secrets.take_out_of(&mut event, &envelope.body);
+                event
+            }
             Err(why) => {
                 let event = Event::unreadable(envelope, &why);
-                let arrival = Box::new(arrival(&delivery, envelope, event));
+                let arrival = Box::new(arrival(&self.deps, &delivery, envelope, event));
                 return Way::Unreadable(arrival, delivery, why.to_string());
             }
         };
         // A first delivery of a live event that no rule takes has nothing to resume: it needs no ledger.
         let fresh = delivery.attempt() == 1 && delivery.replay().is_none();
         if fresh && takes_nothing(&self.deps, rulebook, &event) {
-            let arrival = arrival(&delivery, envelope, event);
+            let arrival = arrival(&self.deps, &delivery, envelope, event);
             let quiet = Box::new(Quiet {
                 arrival,
                 run: LIVE.to_owned(),
@@ -171,7 +175,7 @@ impl Intake {
             });
             return Way::Quiet(quiet, delivery);
         }
-        Way::Lane(Box::new(arrival(&delivery, envelope, event)), delivery)
+        Way::Lane(Box::new(arrival(&self.deps, &delivery, envelope, event)), delivery)
     }
 
     async fn act(&self, arrival: Arrival, delivery: Delivery, class: Class) {
@@ -237,8 +241,14 @@ fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {
     true
 }
 
-fn arrival(delivery: &Delivery, envelope: &domain::envelope::Envelope, event: Event) -> Arrival {
-    let (body, body_redacted) = event.storable_body(envelope);
+fn arrival(deps: &Deps, delivery: &Delivery, envelope: &domain::envelope::Envelope, event: Event) -> Arrival {
+    let (mut body, mut body_redacted) = event.storable_body(envelope);
+    // What is no JSON was not looked through yet.
+    if event.payload.is_null()
+        && let Cow::Owned(clean) = deps.secrets.bytes(&body)
+    {
+        (body, body_redacted) = (clean, true);
+    }
     Arrival {
         stream_sequence: delivery.hooks_sequence(),
         subject: envelope.subject.clone(),
