@@ -33,6 +33,8 @@ mod store_contract;
 mod storms;
 /// The house keeps its own rules.
 mod tidy;
+/// What was not done, or perhaps done twice, is told as such; a step that can't be carried out leaves those before it alone.
+mod told_as_done;
 /// Workers that die, and what they die over.
 mod worker_crashes;
 /// What the worker does when things go wrong: outside, inside, and with the rules.

@@ -96,13 +96,14 @@ impl<'b> Side<'b> {
 pub fn done(decision: &Decision) -> Deeds {
     let mut deeds = Deeds::new();
     for given in &decision.verdicts {
+        let acts = || {
+            let steps = decision.steps.iter().filter(|step| step.rule == given.rule);
+            steps.map(|step| step.action.clone()).collect()
+        };
         let outlook = match &given.verdict {
-            Verdict::Broken { why } => Outlook::Broken(why.clone()),
+            Verdict::Broken { why, .. } => Outlook::Broken { why: why.clone(), acts: acts() },
             Verdict::Shadow { actions } => Outlook::Shadow(actions.clone()),
-            Verdict::Matched { .. } => {
-                let steps = decision.steps.iter().filter(|step| step.rule == given.rule);
-                Outlook::Acts(steps.map(|step| step.action.clone()).collect())
-            }
+            Verdict::Matched { .. } => Outlook::Acts(acts()),
             Verdict::Off
             | Verdict::OtherKind
             | Verdict::NotHeld { .. }
@@ -125,7 +126,7 @@ pub enum Difference {
         before: Action,
         after: Action,
     },
-    /// It would be carried out no more.
+    /// It would be carried out to its end no more.
     Broken(String),
     /// It depends on what is not known.
     Unknown(Needs),
@@ -151,8 +152,8 @@ pub fn compare(before: &Deeds, after: &Deeds) -> Vec<(String, Difference)> {
 
 fn differ(before: Outlook, after: Outlook) -> Vec<Difference> {
     let actions = |outlook| match outlook {
-        Outlook::Acts(actions) => actions,
-        Outlook::Shadow(_) | Outlook::Unknown(_) | Outlook::Broken(_) => Vec::new(),
+        Outlook::Acts(actions) | Outlook::Broken { acts: actions, .. } => actions,
+        Outlook::Shadow(_) | Outlook::Unknown(_) => Vec::new(),
     };
     match (before, after) {
         (Outlook::Unknown(mut needs), Outlook::Unknown(more)) => {
@@ -160,8 +161,10 @@ fn differ(before: Outlook, after: Outlook) -> Vec<Difference> {
             vec![Difference::Unknown(needs)]
         }
         (Outlook::Unknown(needs), _) | (_, Outlook::Unknown(needs)) => vec![Difference::Unknown(needs)],
-        (Outlook::Broken(_), Outlook::Broken(_)) => Vec::new(),
-        (_, Outlook::Broken(why)) => vec![Difference::Broken(why)],
+        (before @ Outlook::Broken { .. }, after @ Outlook::Broken { .. }) => {
+            differing(&actions(before), actions(after))
+        }
+        (_, Outlook::Broken { why, .. }) => vec![Difference::Broken(why)],
         (before, after) => differing(&actions(before), actions(after)),
     }
 }

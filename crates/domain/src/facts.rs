@@ -128,6 +128,12 @@ impl Facts {
         self.refused.push(Refused { need, why });
     }
 
+    /// Without what was refused, and without the values that other events may have replaced since: those are asked anew.
+    #[must_use]
+    pub fn answered(&self) -> Self {
+        Self { refused: Vec::new(), last_values: BTreeMap::new(), ..self.clone() }
+    }
+
     /// Why a need was refused, if it was.
     #[must_use]
     pub fn refusal(&self, need: &Need) -> Option<&str> {

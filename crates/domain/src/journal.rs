@@ -245,6 +245,10 @@ pub struct Attempt {
     pub times: u32,
 }
 
+/// The answer of a step that was to switch a schedule off of which nobody knows: neither the flow's settings nor hotglue.
+/// Messages that follow in the same rule tell from it that nothing was switched off.
+pub const NOTHING_TO_SWITCH_OFF: &str = "nothing to switch off: hotglue reports no schedule";
+
 /// An event in a listing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EventRow {

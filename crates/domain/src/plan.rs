@@ -66,8 +66,18 @@ pub enum Verdict {
     Matched { steps: usize },
     /// Matched in `mode = "shadow"`: these actions would have been taken.
     Shadow { actions: Vec<Action> },
-    /// Matched, but a step could not be worked out; none of its steps is taken, and the event is buried with `why`.
-    Broken { why: String },
+    /// Matched, but a step could not be worked out, as `why` says. So many steps before it are planned and taken all the same;
+    /// then the event is buried with `why`.
+    Broken {
+        why: String,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        steps: usize,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +127,9 @@ impl Plan {
                 verdict.verdict =
                     Verdict::Shadow { actions: of_rule.map(|step| step.action.clone()).collect() };
             }
+            if let Verdict::Broken { steps, .. } = &mut verdict.verdict {
+                *steps = 0;
+            }
         }
         self.steps.clear();
         self
@@ -125,7 +138,7 @@ impl Plan {
 
 fn broken(verdicts: &[RuleVerdict]) -> Option<(&str, &str)> {
     verdicts.iter().find_map(|v| match &v.verdict {
-        Verdict::Broken { why } => Some((v.rule.as_str(), why.as_str())),
+        Verdict::Broken { why, .. } => Some((v.rule.as_str(), why.as_str())),
         _ => None,
     })
 }
@@ -150,4 +163,54 @@ impl Decision {
     pub fn broken(&self) -> Option<(&str, &str)> {
         broken(&self.verdicts)
     }
+
+    /// Steps of a rule that could not be carried out to its end, those before the one that could not be worked out.
+    #[must_use]
+    pub fn begun_broken(&self) -> bool {
+        self.verdicts.iter().any(|v| matches!(v.verdict, Verdict::Broken { steps: 1.., .. }))
+    }
+
+    /// This decision with only the rules that were broken taken from `after`. What they had taken stays, and is not taken once
+    /// more in other words.
+    #[must_use]
+    pub fn mended(self, after: Plan) -> Plan {
+        let is_broken = |v: &RuleVerdict| matches!(v.verdict, Verdict::Broken { .. });
+        let broken: Vec<_> = self.verdicts.iter().filter(|v| is_broken(v)).map(|v| v.rule.clone()).collect();
+        let mut verdicts = self.verdicts;
+        for verdict in &mut verdicts {
+            if broken.contains(&verdict.rule)
+                && let Some(now) = after.verdicts.iter().find(|now| now.rule == verdict.rule)
+            {
+                *verdict = now.clone();
+            }
+        }
+        // A broken rule that is in the rulebook no more has nothing left to do.
+        verdicts.retain(|verdict| !is_broken(verdict) || after.verdicts.contains(verdict));
+        let mut steps = self.steps;
+        for rule in &broken {
+            let taken: Vec<_> = steps.iter().filter(|step| step.rule == *rule).cloned().collect();
+            let of_rule: Vec<_> = after.steps.iter().filter(|step| step.rule == *rule).cloned().collect();
+            // Steps of a rule are done in order: they stay together.
+            let at = steps.iter().rposition(|step| step.rule == *rule).map_or(steps.len(), |at| at + 1);
+            steps.splice(at..at, left_to_take(&taken, of_rule));
+        }
+        let mut new_values = self.new_values;
+        new_values.extend(after.new_values.into_iter().filter(|value| broken.contains(&value.rule)));
+        Plan { verdicts, steps, new_values }
+    }
 }
+
+/// Those of `steps` that are none of the `taken` ones: not by their key, and not by being the same step in other words.
+fn left_to_take(taken: &[Step], steps: Vec<Step>) -> Vec<Step> {
+    let same_key = |one: &Step, other: &Step| one.key == other.key;
+    let reworded: Vec<_> =
+        taken.iter().filter(|old| !steps.iter().any(|new| same_key(old, new))).cloned().collect();
+    let is_taken = |new: &Step| {
+        taken.iter().any(|old| same_key(old, new))
+            || reworded.iter().any(|old| old.place == new.place && old.action.word() == new.action.word())
+    };
+    steps.into_iter().filter(|step| !is_taken(step)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::breaker::Sign;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
 use crate::http::Answer;
@@ -103,6 +103,23 @@ pub(crate) fn unreadable(who: &str, request: &str) -> EffectError {
     }
 }
 
+/// A success whose body is an HTML page: whoever wrote it is not the service. A POST may have gone through all the same; what
+/// a PUT sets is set again.
+pub(crate) fn page(who: &str, request: &str) -> EffectError {
+    EffectError::Transient {
+        why: format!("{who} answers {request} with an HTML page instead of an answer: is base_url right?"),
+        after: None,
+        uncertain: request.starts_with("POST "),
+        sign: Sign::Failing,
+    }
+}
+
+pub(crate) fn is_html(headers: &HeaderMap) -> bool {
+    let of_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = of_type.split(';').next().unwrap_or_default().trim();
+    ["text/html", "application/xhtml+xml"].iter().any(|html| essence.eq_ignore_ascii_case(html))
+}
+
 /// `: <what the body says>`, or nothing. Tolerates what hotglue's own client tolerates: `Code`/`Message` in either case
 /// and of any type, JSON that is no object, HTML, text, nothing.
 pub(crate) fn says(answer: &Answer) -> String {
@@ -162,7 +179,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
+        Answer { status, retry_after: None, body: body.as_bytes().to_vec(), html: false }
     }
 
     #[test]
@@ -195,6 +212,7 @@ mod tests {
             EffectError::Transient { uncertain: true, .. } => "uncertain",
             EffectError::Transient { uncertain: false, .. } => "again",
             EffectError::Permanent { .. } => "never",
+            EffectError::Unknown { .. } => "unknown",
         };
         for status in [408, 423, 425, 429, 301, 302, 307] {
             assert_eq!(class(status, true), "again", "{status}");

@@ -100,11 +100,13 @@ impl Api {
                 Err(EffectError::Transient { why, after, sign, .. }) => {
                     EffectError::Transient { why, after, uncertain: false, sign }
                 }
-                Ok(_) | Err(EffectError::Permanent { .. }) => EffectError::permanent(format!(
-                    "hotglue refuses the API key of environment `{}` here and takes it elsewhere, {}; see with hotglue what the key may do, and retry the dead letters",
-                    self.env_id,
-                    told(call, answer)
-                )),
+                Ok(_) | Err(EffectError::Permanent { .. } | EffectError::Unknown { .. }) => {
+                    EffectError::permanent(format!(
+                        "hotglue refuses the API key of environment `{}` here and takes it elsewhere, {}; see with hotglue what the key may do, and retry the dead letters",
+                        self.env_id,
+                        told(call, answer)
+                    ))
+                }
             },
             _ => classify::refused(answer, &self.peer.who, &call.label(), call.writes()),
         }

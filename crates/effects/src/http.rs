@@ -82,11 +82,20 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Vec<u8>,
+    /// `Content-Type` says HTML.
+    pub(crate) html: bool,
 }
 
 impl Answer {
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// A page for people: a sign-in, a maintenance notice, a gateway's. Not one that only calls itself so: Slack's incoming
+    /// webhooks answer `ok` as `text/html`, and frameworks label an empty or a JSON body so.
+    fn is_page(&self) -> bool {
+        let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body).trim_ascii();
+        text.starts_with(b"<") || (self.html && !text.is_empty() && text != b"ok" && self.json().is_none())
     }
 
     /// An empty body is null; none when it isn't JSON.
@@ -183,6 +192,7 @@ impl Peer {
         let mut response = request.send().await.map_err(unanswered)?;
         let status = response.status().as_u16();
         let retry_after = classify::retry_after(response.headers());
+        let html = classify::is_html(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unanswered)? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
@@ -197,7 +207,11 @@ impl Peer {
         tracing::debug!(who = self.who, request = label, status, bytes = body.len(), "called");
         // Before anything is cut out of it: half a secret would not be recognised.
         self.scrub.bytes(&mut body);
-        Ok(Answer { status, retry_after, body })
+        let answer = Answer { status, retry_after, body, html };
+        if answer.is_success() && answer.is_page() {
+            return Err(classify::page(&self.who, label));
+        }
+        Ok(answer)
     }
 }
 
@@ -235,6 +249,20 @@ mod tests {
         }
         for right in ["http://127.0.0.1:1/", "https://api.hotglue.com", "http://[::1]:9/prefix"] {
             assert!(peer(right).is_ok(), "{right}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_known_by_its_first_sign_and_not_by_its_label_alone() {
+        let is_page = |html, body: &str| {
+            Answer { status: 200, retry_after: None, body: body.as_bytes().to_vec(), html }.is_page()
+        };
+        for body in ["<html>", " \n<!DOCTYPE html>", "\u{feff}<p>"] {
+            assert!(is_page(false, body) && is_page(true, body), "{body}");
+        }
+        assert!(is_page(true, "Please sign in") && !is_page(false, "Please sign in"));
+        for body in ["", " ", "ok", "{}", "[]", "null"] {
+            assert!(!is_page(true, body) && !is_page(false, body), "{body}: Slack and frameworks answer so");
         }
     }
 

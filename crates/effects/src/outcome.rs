@@ -31,6 +31,14 @@ pub struct Receipt {
     pub request: String,
     /// Such as `200 {}`; or why nothing had to be sent.
     pub answer: String,
+    /// An earlier attempt, whose answer was lost, may have had the effect too, and nobody could look.
+    pub perhaps_twice: bool,
+}
+
+impl Receipt {
+    pub(crate) fn new(request: impl Into<String>, answer: impl Into<String>) -> Self {
+        Self { request: request.into(), answer: answer.into(), perhaps_twice: false }
+    }
 }
 
 /// Why a fact could not be had or an action could not be done. `why` is a sentence for people.
@@ -50,6 +58,11 @@ pub enum EffectError {
     /// Trying the same again can't help.
     Permanent {
         /// What was wrong and how to mend it.
+        why: String,
+    },
+    /// It may have been done, nobody can look, and it must not be done once more.
+    Unknown {
+        /// What is not known, and why.
         why: String,
     },
 }
@@ -78,7 +91,7 @@ impl EffectError {
     #[must_use]
     pub fn why(&self) -> &str {
         match self {
-            Self::Transient { why, .. } | Self::Permanent { why } => why,
+            Self::Transient { why, .. } | Self::Permanent { why } | Self::Unknown { why } => why,
         }
     }
 
@@ -87,7 +100,7 @@ impl EffectError {
     pub fn sign(&self) -> Sign {
         match self {
             Self::Transient { sign, .. } => *sign,
-            Self::Permanent { .. } => Sign::Well,
+            Self::Permanent { .. } | Self::Unknown { .. } => Sign::Well,
         }
     }
 
@@ -97,6 +110,7 @@ impl EffectError {
                 Self::Transient { why: scrub.literal(&why), after, uncertain, sign }
             }
             Self::Permanent { why } => Self::Permanent { why: scrub.literal(&why) },
+            Self::Unknown { why } => Self::Unknown { why: scrub.literal(&why) },
         }
     }
 }

@@ -108,7 +108,7 @@ impl Slack {
         verdict(&answer, LABEL)?;
         let told =
             json!({"channel": message.channel, "ts": message.ts, "text": scrub::shortened(&text, 200)});
-        Ok(Told::Updated(Receipt { request: format!("{LABEL} {told}"), answer: answer.short() }))
+        Ok(Told::Updated(Receipt::new(format!("{LABEL} {told}"), answer.short())))
     }
 
     async fn send(&self, channel: Option<&str>, text: &str) -> Result<(Receipt, Value), EffectError> {
@@ -134,7 +134,7 @@ impl Slack {
         };
         verdict(&answer, label)?;
         let said = answer.json().unwrap_or_default();
-        Ok((Receipt { request, answer: answer.short() }, said))
+        Ok((Receipt::new(request, answer.short()), said))
     }
 
     /// Is the token good? A webhook can't be tried without posting.
@@ -255,12 +255,13 @@ mod tests {
     use super::*;
 
     fn class(status: u16, body: &str) -> &'static str {
-        let answer = Answer { status, retry_after: None, body: body.as_bytes().to_vec() };
+        let answer = Answer { status, retry_after: None, body: body.as_bytes().to_vec(), html: false };
         match verdict(&answer, "POST incoming webhook") {
             Ok(()) => "ok",
             Err(EffectError::Transient { uncertain: true, .. }) => "uncertain",
             Err(EffectError::Transient { uncertain: false, .. }) => "again",
             Err(EffectError::Permanent { .. }) => "never",
+            Err(EffectError::Unknown { .. }) => "unknown",
         }
     }
 

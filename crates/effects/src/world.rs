@@ -159,7 +159,16 @@ impl World {
     /// # Errors
     /// [`EffectError`]; when it is uncertain the effect may have taken place.
     pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
-        let receipt = self.act(action).await.map_err(|error| error.scrubbed(&self.scrub))?;
+        self.perform_after(0, action).await
+    }
+
+    /// Does it after so many attempts that may have had the effect (their answer was lost). What can't be looked up then is
+    /// done once more at most.
+    ///
+    /// # Errors
+    /// As of [`World::perform`]; and [`EffectError::Unknown`].
+    pub async fn perform_after(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
+        let receipt = self.act(lost, action).await.map_err(|error| error.scrubbed(&self.scrub))?;
         Ok(self.scrubbed(&receipt))
     }
 
@@ -167,6 +176,7 @@ impl World {
         Receipt {
             request: scrub::shortened(&self.scrub.literal(&receipt.request), LONGEST_REQUEST),
             answer: self.scrub.literal(&receipt.answer),
+            perhaps_twice: receipt.perhaps_twice,
         }
     }
 
@@ -194,7 +204,7 @@ impl World {
         })
     }
 
-    async fn act(&self, action: &Action) -> Result<Receipt, EffectError> {
+    async fn act(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
         match action {
             Action::Slack { channel, text } => {
                 self.slack()?.post(channel.as_deref(), &self.scrub.text(text)).await
@@ -207,7 +217,7 @@ impl World {
                 let config = self.target_config(place, target);
                 self.api(place)?.link_target(place, target, config).await
             }
-            Action::RunJob { place, tap, name } => self.api(place)?.run_job(place, tap, name).await,
+            Action::RunJob { place, tap, name } => self.api(place)?.run_job(place, tap, name, lost).await,
         }
     }
 

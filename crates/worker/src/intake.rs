@@ -180,7 +180,8 @@ impl Intake {
         };
         let hotglue = &self.deps.config.hotglue;
         let parse = |envelope: &_| event::read(envelope, &hotglue.failed_records);
-        let arrival = match reading::read(envelope, delivery.hooks_sequence(), parse) {
+        let secrets = &self.deps.secrets;
+        let arrival = match reading::read(envelope, delivery.hooks_sequence(), secrets, parse) {
             Ok(arrival) => arrival,
             Err(refused) => return Way::Unreadable(refused, delivery, 0),
         };

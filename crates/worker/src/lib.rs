@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::config::Config;
+use domain::redact::Known;
 use effects::World;
 use service::metrics::WorkerMetrics;
 use service::{Clock, probe::Readiness};
@@ -42,6 +43,8 @@ struct Deps {
     rules: Rules,
     store: Store,
     world: World,
+    /// Our own secrets: none of them is written down.
+    secrets: Known,
     circuits: Circuits,
     metrics: WorkerMetrics,
     readiness: Readiness,

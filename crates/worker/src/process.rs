@@ -196,7 +196,8 @@ fn quiet(verdict: &Verdict) -> bool {
 /// Gathers what the rules ask for, decides, and writes the decision down. From here on it is resumed, never remade.
 ///
 /// `before` is a decision in which some rule could not be carried out: only such rules are decided anew, so that what
-/// the others have done is not done again in other words.
+/// the others have done is not done again in other words. Where such a rule has done its first steps, it is decided by what
+/// was known then: seen from behind a link that it made, it would have nothing more to do.
 async fn decide(
     deps: &Deps,
     event: &Event,
@@ -205,9 +206,11 @@ async fn decide(
     before: Option<Decision>,
 ) -> Result<Decision, Stop> {
     let rulebook = deps.rules.current();
-    let now = deps.clock.now();
     let flow = deps.config.hotglue.flow(&event.flow_id);
-    let mut facts = Facts::default();
+    let (mut facts, now) = match &before {
+        Some(before) if before.begun_broken() => (before.facts.answered(), before.decided_at),
+        Some(_) | None => (Facts::default(), deps.clock.now()),
+    };
     for _ in 0..MAX_ROUNDS {
         let case = Case {
             event,
@@ -223,7 +226,7 @@ async fn decide(
                 let plan = if deps.observe { plan.observed() } else { plan };
                 let replaced = before.as_ref().map(|before| before.decided_at);
                 let plan = match before {
-                    Some(before) => mended(before, plan),
+                    Some(before) => before.mended(plan),
                     None => plan,
                 };
                 let written = write_down(deps, &rulebook, event, run, facts, plan, replaced).await?;
@@ -285,7 +288,7 @@ async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact,
                 None => Stop::Transient(why, after),
             })
         }
-        EffectError::Permanent { why } => Ok(Err(why)),
+        EffectError::Permanent { why } | EffectError::Unknown { why } => Ok(Err(why)),
     }
 }
 
@@ -347,33 +350,6 @@ fn count(deps: &Deps, decision: &Decision) {
             | Verdict::Silenced { .. } => {}
         }
     }
-}
-
-/// The plan of `before` with only the rules that were broken taken from `after`.
-fn mended(before: Decision, after: Plan) -> Plan {
-    let broken: Vec<_> = before
-        .verdicts
-        .iter()
-        .filter(|verdict| matches!(verdict.verdict, Verdict::Broken { .. }))
-        .map(|verdict| verdict.rule.clone())
-        .collect();
-    let mut verdicts = before.verdicts;
-    for verdict in &mut verdicts {
-        if broken.contains(&verdict.rule)
-            && let Some(now) = after.verdicts.iter().find(|now| now.rule == verdict.rule)
-        {
-            *verdict = now.clone();
-        }
-    }
-    // A broken rule that is in the rulebook no more has nothing left to do.
-    verdicts.retain(|verdict| {
-        !matches!(verdict.verdict, Verdict::Broken { .. }) || after.verdicts.contains(verdict)
-    });
-    let mut steps = before.steps;
-    steps.extend(after.steps.into_iter().filter(|step| broken.contains(&step.rule)));
-    let mut new_values = before.new_values;
-    new_values.extend(after.new_values.into_iter().filter(|value| broken.contains(&value.rule)));
-    Plan { verdicts, steps, new_values }
 }
 
 async fn record(

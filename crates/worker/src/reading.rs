@@ -1,6 +1,7 @@
 //! From what the queue delivers to what enters the event log. Reading is pure: what ends in a panic once ends in one every
 //! time, and what a process dies over is not read for ever.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,7 @@ use domain::envelope::Envelope;
 use domain::event::{Event, Unreadable};
 use domain::journal::Arrival;
 use domain::names::EventId;
+use domain::redact::Known;
 
 /// A message delivered so often without being settled may be what workers die over. One that was only in a worker's hands
 /// when it was killed comes twice.
@@ -25,21 +27,27 @@ pub(crate) struct Refused {
     pub(crate) why: String,
 }
 
-/// Reads an envelope by `parse`.
+/// Reads an envelope by `parse`, and takes our own `secrets` out of it.
 ///
 /// # Errors
 /// It is to be buried at once.
 pub(crate) fn read(
     envelope: &Envelope,
     stream_sequence: u64,
+    secrets: &Known,
     parse: impl FnOnce(&Envelope) -> Result<Event, Unreadable>,
 ) -> Result<Arrival, Box<Refused>> {
-    let why = match caught(|| Ok(arrival(envelope, stream_sequence, parse(envelope)?))) {
+    let clean = || {
+        let mut event = parse(envelope)?;
+        secrets.take_out_of(&mut event, &envelope.body);
+        Ok(arrival(envelope, stream_sequence, secrets, event))
+    };
+    let why = match caught(clean) {
         Some(Ok(arrival)) => return Ok(arrival),
         Some(Err(why)) => why,
         None => Unreadable(PANIC.to_owned()),
     };
-    let shown = caught(|| arrival(envelope, stream_sequence, Event::unreadable(envelope, &why)));
+    let shown = caught(|| arrival(envelope, stream_sequence, secrets, Event::unreadable(envelope, &why)));
     let why = why.to_string();
     Err(match shown {
         Some(arrival) => Box::new(Refused { arrival, why }),
@@ -65,8 +73,14 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
-fn arrival(envelope: &Envelope, stream_sequence: u64, event: Event) -> Arrival {
-    let (body, body_redacted) = event.storable_body(envelope);
+fn arrival(envelope: &Envelope, stream_sequence: u64, secrets: &Known, event: Event) -> Arrival {
+    let (mut body, mut body_redacted) = event.storable_body(envelope);
+    // What is no JSON was not looked through yet.
+    if event.payload.is_null()
+        && let Cow::Owned(clean) = secrets.bytes(&body)
+    {
+        (body, body_redacted) = (clean, true);
+    }
     Arrival {
         stream_sequence,
         subject: envelope.subject.clone(),
@@ -117,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_event_that_is_read_with_a_panic_is_refused_at_once_with_the_reason() {
-        let refused = read(&envelope(), 7, |_| panic!("at byte 3 of s3cret")).unwrap_err();
+        let refused = read(&envelope(), 7, &Known::default(), |_| panic!("at byte 3 of s3cret")).unwrap_err();
         assert!(refused.why.contains("panic") && !refused.why.contains("s3cret"), "{}", refused.why);
         assert_eq!((refused.arrival.stream_sequence, refused.arrival.event.id.as_str()), (7, "abc"));
         assert!(!String::from_utf8_lossy(&refused.arrival.body).contains("s3cret"));

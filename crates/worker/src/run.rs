@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use bus::permissions::Duty;
 use bus::{Bus, StreamName};
 use domain::config::{Config, SecretRef};
+use domain::redact::Known;
 use effects::World;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use service::metrics::{Registry, WorkerMetrics};
 use service::probe::{self, Readiness};
 use service::vital::Guard;
@@ -59,6 +60,8 @@ pub async fn run(args: Args) -> Result<()> {
     let resolve = |reference: &SecretRef| resolve(reference, base);
     effects::install_crypto();
     let world = World::build(&config, base, &resolve).map_err(|said| Misconfigured(said.join("\n")))?;
+
+    let secrets = known(&config, &resolve);
 
     let mut registry = Registry::default();
     let metrics = WorkerMetrics::register(&mut registry);
@@ -120,6 +123,7 @@ pub async fn run(args: Args) -> Result<()> {
         rules,
         store,
         world,
+        secrets,
         circuits,
         observe: args.observe,
         metrics,
@@ -324,6 +328,16 @@ fn resolve(reference: &SecretRef, base: &Path) -> Result<SecretString, String> {
         SecretRef::Env(name) => secrets::resolve_env(name),
         SecretRef::File(path) => secrets::resolve_file(&base.join(path)),
     }
+}
+
+/// Every secret that the configuration names and this process can have. Ingest's own are often not given to it.
+fn known(config: &Config, resolve: &dyn Fn(&SecretRef) -> Result<SecretString, String>) -> Known {
+    let slack = config.slack.iter().flat_map(|slack| slack.token.iter().chain(&slack.webhook_url));
+    let keys = config.hotglue.environment.iter().map(|environment| &environment.api_key);
+    let of_endpoints = config.endpoint.iter().flat_map(|endpoint| &endpoint.secrets);
+    let found: Vec<_> =
+        of_endpoints.chain(keys).chain(slack).filter_map(|reference| resolve(reference).ok()).collect();
+    Known::new(found.iter().map(|secret| secret.expose_secret().trim()))
 }
 
 /// Host, process and when it was started: unique among the workers of one event log, those that died included (in a container

@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use domain::action::Action;
+use domain::action::{Action, Which};
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{Claim, MayPost, StepEnd, StepState, Turn};
+use domain::journal::{Claim, MayPost, NOTHING_TO_SWITCH_OFF, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt, Service};
 use jiff::{SignedDuration, Timestamp};
@@ -119,14 +119,17 @@ async fn of_one_rule(
     steps: &[Step],
     standing: &mut Standing,
 ) -> Result<(), StoreError> {
-    let mut superseded = Vec::new();
+    let mut before = Before::default();
     for (place, step) in steps.iter().enumerate() {
+        if matches!(step.action, Action::Slack { .. }) {
+            before.idle = idle(deps, event, run, &steps[..place]).await?;
+        }
         // A text that had to be corrected says something of its own.
-        let of = storms::Of::Event { event, run, may_fold: superseded.is_empty() };
+        let of = storms::Of::Event { event, run, may_fold: before.is_as_written() };
         let about = About { tenant: &event.tenant, occurred_at: event.occurred_at, of };
-        match one(deps, about, step, &superseded).await? {
+        match one(deps, about, step, &before).await? {
             Went::Settled => {}
-            Went::Superseded => superseded.push(&step.action),
+            Went::Superseded => before.superseded.push(&step.action),
             Went::Wait(why, after) => {
                 standing.wait(why, after);
                 return Ok(());
@@ -160,6 +163,43 @@ async fn of_one_rule(
     Ok(())
 }
 
+/// What came of the steps before, as far as a message must tell it.
+#[derive(Debug, Default)]
+struct Before<'a> {
+    /// A newer event had set the same schedule.
+    superseded: Vec<&'a Action>,
+    /// Was to be switched off, and nobody knows of it.
+    idle: Vec<&'a Action>,
+}
+
+impl Before<'_> {
+    /// What a message says of the steps before it is so.
+    fn is_as_written(&self) -> bool {
+        self.superseded.is_empty() && self.idle.is_empty()
+    }
+}
+
+/// Those of the steps that found nothing to switch off. Read from the ledger: another worker may have done them.
+async fn idle<'a>(
+    deps: &Deps,
+    event: &Event,
+    run: &str,
+    steps: &'a [Step],
+) -> Result<Vec<&'a Action>, StoreError> {
+    let may_be =
+        |step: &&Step| matches!(step.action, Action::SetSchedule { enabled: false, expression: None, .. });
+    if !steps.iter().any(|step| may_be(&step)) {
+        return Ok(Vec::new());
+    }
+    let records = deps.store.steps_of(&event.id, run).await?;
+    let found_none = |step: &&Step| {
+        records.iter().any(|record| {
+            record.step.key == step.key && record.answer.as_deref() == Some(NOTHING_TO_SWITCH_OFF)
+        })
+    };
+    Ok(steps.iter().filter(may_be).filter(found_none).map(|step| &step.action).collect())
+}
+
 async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     let now = deps.clock.now();
     // No turn is needed for what is not done.
@@ -175,7 +215,7 @@ async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
 /// Sends the message about a pause; why it is to be tried again, if so.
 pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Option<String>, StoreError> {
     let about = About { tenant, occurred_at: deps.clock.now(), of: storms::Of::Worker };
-    Ok(match one(deps, about, step, &[]).await? {
+    Ok(match one(deps, about, step, &Before::default()).await? {
         Went::Wait(why, _) | Went::NotNow(why, _) => Some(why),
         Went::Busy(_) | Went::Settled | Went::Superseded | Went::Failed(_) | Went::Held | Went::Folded => {
             None
@@ -183,8 +223,8 @@ pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Opti
     })
 }
 
-async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action]) -> Result<Went, StoreError> {
-    let action = corrected(&step.action, superseded);
+async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) -> Result<Went, StoreError> {
+    let action = corrected(&step.action, before);
     match storms::may_post(deps, about.of, step).await? {
         MayPost::Yes => {}
         MayPost::At(at) => storms::wait_until(deps, at).await,
@@ -244,7 +284,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
         settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: false }).await?;
         return Ok(Went::Busy(LOOK_AGAIN));
     }
-    let performed = while_ours(deps.world.perform(&action), || turn.is_some() && late());
+    let performed = while_ours(deps.world.perform_after(begun, &action), || turn.is_some() && late());
     let performed = match deps.cut.run_until_cancelled(performed).await {
         Some(Some(performed)) => performed,
         Some(None) => {
@@ -267,13 +307,17 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, superseded: &[&Action])
         storms::heard(deps, error).await?;
     }
     let (end, asked, blameless) = match performed {
-        Ok(Receipt { request, answer }) => {
+        Ok(Receipt { request, answer, perhaps_twice: true }) => {
+            (StepEnd::DonePerhapsTwice { request, answer }, None, None)
+        }
+        Ok(Receipt { request, answer, perhaps_twice: false }) => {
             (StepEnd::of_success(repeatable, begun, request, answer), None, None)
         }
         Err(EffectError::Permanent { why }) if about.insists() => {
             (StepEnd::Again { why, uncertain: false }, None, None)
         }
         Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None, None),
+        Err(EffectError::Unknown { why }) => (StepEnd::Unknown { why }, None, None),
         Err(EffectError::Transient { why, after, uncertain, sign }) => (
             StepEnd::of_trouble(repeatable, begun, why, uncertain),
             after,
@@ -293,25 +337,39 @@ async fn while_ours<T>(action: impl Future<Output = T>, late: impl Fn() -> bool)
     poll_fn(|context| if late() { Poll::Ready(None) } else { action.as_mut().poll(context).map(Some) }).await
 }
 
-/// A message that follows steps which turned out to be superseded says so: its text was written before.
-fn corrected<'a>(action: &'a Action, superseded: &[&Action]) -> Cow<'a, Action> {
+/// A message that follows steps which turned out otherwise says so: its text was written before.
+fn corrected<'a>(action: &'a Action, before: &Before<'_>) -> Cow<'a, Action> {
     let Action::Slack { channel, text } = action else { return Cow::Borrowed(action) };
-    let left: Vec<_> = superseded
-        .iter()
-        .filter_map(|action| match action {
-            Action::SetSchedule { which, .. } => Some(which.as_str()),
+    let schedules = |actions: &[&Action]| -> Vec<Which> {
+        let schedules = actions.iter().filter_map(|action| match action {
+            Action::SetSchedule { which, .. } => Some(*which),
             _ => None,
-        })
-        .collect();
-    if left.is_empty() {
-        return Cow::Borrowed(action);
+        });
+        schedules.collect()
+    };
+    let mut text = Cow::Borrowed(text.as_str());
+    let left: Vec<_> = schedules(&before.superseded).into_iter().map(Which::as_str).collect();
+    if !left.is_empty() {
+        let s = if left.len() == 1 { "" } else { "s" };
+        let left = left.join(" and ");
+        text.to_mut().push_str(&format!(
+            "\n:warning: Not so: a newer event had already set the {left} schedule{s}, and that stands."
+        ));
     }
-    let s = if left.len() == 1 { "" } else { "s" };
-    let text = format!(
-        "{text}\n:warning: Not so: a newer event had already set the {} schedule{s}, and that stands.",
-        left.join(" and ")
-    );
-    Cow::Owned(Action::Slack { channel: channel.clone(), text })
+    for which in schedules(&before.idle) {
+        let setting = match which {
+            Which::Source => "schedule",
+            Which::Target => "target_schedule",
+        };
+        text.to_mut().push_str(&format!(
+            "\n:information_source: hotglue reports no {} schedule here: nothing was switched off; if there is one, set `{setting}` of the flow in [[hotglue.flow]].",
+            which.as_str()
+        ));
+    }
+    match text {
+        Cow::Borrowed(_) => Cow::Borrowed(action),
+        Cow::Owned(text) => Cow::Owned(Action::Slack { channel: channel.clone(), text }),
+    }
 }
 
 async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> Result<Went, StoreError> {

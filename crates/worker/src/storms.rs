@@ -240,6 +240,7 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
             let (uncertain, asked) = match &error {
                 EffectError::Transient { uncertain, after, .. } => (*uncertain, *after),
                 EffectError::Permanent { .. } => (false, None),
+                EffectError::Unknown { .. } => (true, None),
             };
             let wait = doubled.min(AGAIN_MOST).max(asked.unwrap_or_default().min(LONGEST_ASKED));
             StormEnd::Failed { why: error.why().to_owned(), uncertain, next: after(now(), wait) }

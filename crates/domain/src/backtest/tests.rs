@@ -94,6 +94,14 @@ fn a_rule_that_can_no_more_be_carried_out_is_told_with_the_cause() {
 }
 
 #[test]
+fn what_a_rule_did_before_the_step_that_broke_it_is_not_counted_as_new_once_it_is_mended() {
+    let more =
+        |text: &str| format!("{}[[rule.do]]\naction='slack'\ntext='{text}'\n", slack("a", "true", "x"));
+    let found = against(&more("{{ payload.nope }}"), &more("two"), &job(&json!({})), &Facts::default());
+    assert_eq!(lines(&found), ["a: + Slack: two"]);
+}
+
+#[test]
 fn a_rule_in_shadow_does_nothing_and_is_counted() {
     let shadow = slack("a", "true", "x").replace("when", "mode='shadow'\nwhen");
     let (book, event) = (Rulebook::parse(&shadow).unwrap(), job(&json!({})));

@@ -83,7 +83,13 @@ pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<
             }
             match steps::plan(book, rule, &compiled.steps, case, context) {
                 Planned::Asks(needs) => Fate::Asks(needs),
-                Planned::Broken(why) => Fate::plain(Verdict::Broken { why }),
+                Planned::Broken { why, .. } if rule.mode == Mode::Shadow => Fate::plain(broken(why)),
+                Planned::Broken { why, before } => {
+                    let actions = distinct(before);
+                    let verdict = Verdict::Broken { why, steps: actions.len() };
+                    // The value of `changed` is not remembered: sent back by a person, the rule has to match again.
+                    Fate::Settled { verdict, actions, new_value: None }
+                }
                 // It remembers what it would have told, as it would in life.
                 Planned::Actions(actions) if rule.mode == Mode::Shadow => Fate::Settled {
                     verdict: Verdict::Shadow { actions },
@@ -120,7 +126,7 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
             // What hotglue refuses is not the rule's fault: a person mends it, and the rule is decided anew.
             Evaluated::Wrong(why) if context.take_refused() => {
                 let why = format!("rule `{}`, `{}`: {why}", rule.name, condition.source());
-                return Match::No(Verdict::Broken { why });
+                return Match::No(broken(why));
             }
             Evaluated::Wrong(why) => return not_held(Some(why)),
         }
@@ -141,7 +147,7 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
         }
         Evaluated::Wrong(why) => {
             let why = format!("rule `{}`, changed: {why}", rule.name);
-            return Match::No(Verdict::Broken { why });
+            return Match::No(broken(why));
         }
     };
     let Some(last) = last else { return Match::Asks(needs) };
@@ -152,6 +158,11 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
         None if !value.is_true() => Match::Unchanged { new_value: Some(text) },
         _ => Match::Yes { new_value: Some(text) },
     }
+}
+
+/// Nothing of it is done.
+fn broken(why: String) -> Verdict {
+    Verdict::Broken { why, steps: 0 }
 }
 
 /// A value as canonical JSON text: the same value is always the same text.
@@ -199,7 +210,7 @@ fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
             let (one, two) = (name(*rule.min(other)), name(*rule.max(other)));
             format!("rules `{one}` and `{two}` want the opposite of the {which} schedule of {tenant}")
         };
-        fates[*rule] = Fate::plain(Verdict::Broken { why });
+        fates[*rule] = Fate::plain(broken(why));
     }
 }
 

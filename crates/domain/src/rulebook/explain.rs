@@ -75,14 +75,21 @@ pub(super) fn explain(book: &Rulebook, case: &Case<'_>) -> Explanation {
             ),
             Fate::Asks(_) | Fate::Waits { .. } => lines.iter().all(|line| line.held == Some(true)),
         };
+        let mut broken = false;
         let steps = rule.steps.iter().zip(&compiled.steps).filter(|_| took).map(|(step, compiled)| {
             let when = compiled.when.iter().map(|condition| line(condition, case, &context)).collect();
             let (would, why) = match steps::work_out(book, compiled, case, &context) {
+                _ if broken => {
+                    (Vec::new(), Some("left out: a step before it can't be worked out".to_owned()))
+                }
                 Evaluated::Value(actions) => {
                     (actions.iter().map(crate::action::Action::summary).collect(), None)
                 }
                 Evaluated::Asks(needs) => (Vec::new(), Some(would_ask(&needs))),
-                Evaluated::Wrong(why) => (Vec::new(), Some(why)),
+                Evaluated::Wrong(why) => {
+                    broken = true;
+                    (Vec::new(), Some(why))
+                }
             };
             StepExplanation { action: step.action.word(), when, would, why }
         });
@@ -158,6 +165,10 @@ fn says(fate: &Fate) -> String {
         Verdict::Matched { steps: 1 } => "matches: 1 step".to_owned(),
         Verdict::Matched { steps } => format!("matches: {steps} steps"),
         Verdict::Shadow { actions } => format!("matches in shadow: {} steps would be taken", actions.len()),
-        Verdict::Broken { why } => format!("can't be worked out: {why}"),
+        Verdict::Broken { why, steps: 0 } => format!("can't be worked out: {why}"),
+        Verdict::Broken { why, steps } => {
+            let s = if *steps == 1 { "" } else { "s" };
+            format!("takes {steps} step{s}, then can't be worked out: {why}")
+        }
     }
 }

@@ -16,8 +16,8 @@ pub enum Outlook {
     Shadow(Vec<Action>),
     /// It depends on what is not known.
     Unknown(Needs),
-    /// Nothing, because a step can't be worked out.
-    Broken(String),
+    /// Only these, because the step behind them can't be worked out.
+    Broken { why: String, acts: Vec<Action> },
 }
 
 /// The outlook of a rule, and the new value of its `changed` expression.
@@ -47,7 +47,9 @@ impl Rulebook {
                 Fate::Waits { for_rule } => Outlook::Unknown(needs_of(for_rule)),
                 Fate::Settled { verdict, actions, .. } => match verdict {
                     Verdict::Shadow { actions } => Outlook::Shadow(actions.clone()),
-                    Verdict::Broken { why } => Outlook::Broken(why.clone()),
+                    Verdict::Broken { why, .. } => {
+                        Outlook::Broken { why: why.clone(), acts: actions.clone() }
+                    }
                     Verdict::Off
                     | Verdict::OtherKind
                     | Verdict::NotHeld { .. }

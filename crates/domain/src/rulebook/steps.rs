@@ -13,8 +13,11 @@ pub(super) enum Planned {
     Actions(Vec<Action>),
     /// Something must be known first.
     Asks(Needs),
-    /// A step can't be worked out: the sentence names it and the cause.
-    Broken(String),
+    /// A step can't be worked out: the sentence names it and the cause. The steps before it can.
+    Broken {
+        why: String,
+        before: Vec<Action>,
+    },
 }
 
 /// What one step comes to: nothing when its own condition does not hold.
@@ -33,9 +36,12 @@ pub(super) fn plan(
             Evaluated::Value(more) => actions.extend(more),
             // Further steps may ask too: all that is needed is asked together.
             Evaluated::Asks(more) => needs.extend(more),
+            // The steps before it are done all the same, once what they ask for is known.
+            Evaluated::Wrong(_) if !needs.is_empty() => break,
             Evaluated::Wrong(why) => {
                 let word = rule.steps.get(number).map_or("", |step| step.action.word());
-                return Planned::Broken(format!("rule `{}`, step {} ({word}): {why}", rule.name, number + 1));
+                let why = format!("rule `{}`, step {} ({word}): {why}", rule.name, number + 1);
+                return Planned::Broken { why, before: actions };
             }
         }
     }

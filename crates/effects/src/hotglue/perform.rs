@@ -1,6 +1,7 @@
 //! Writing. Everything here may be done twice: what hotglue would do twice is looked up first.
 
 use domain::action::{Place, Which};
+use domain::journal::NOTHING_TO_SWITCH_OFF;
 use serde_json::{Value, json};
 
 use super::{Api, Reported, shown};
@@ -29,10 +30,7 @@ impl Api {
                     &read_back
                 }
                 Reported::None if !enabled => {
-                    return Ok(Receipt {
-                        request: Call::get(&path).label(),
-                        answer: "nothing to switch off: hotglue reports no schedule".to_owned(),
-                    });
+                    return Ok(Receipt::new(Call::get(&path).label(), NOTHING_TO_SWITCH_OFF));
                 }
                 reported => return Err(no_expression(place, which, &reported)),
             },
@@ -47,7 +45,7 @@ impl Api {
         if !answer.is_success() {
             return Err(self.refused(&call, &answer).await);
         }
-        Ok(Receipt { request: format!("{} {body}", call.label()), answer: answer.short() })
+        Ok(Receipt::new(format!("{} {body}", call.label()), answer.short()))
     }
 
     /// `POST …/linkedTargets`. Posting over a link would replace its config, so it is looked up first. The body is
@@ -60,10 +58,8 @@ impl Api {
     ) -> Result<Receipt, EffectError> {
         let path = self.in_flow(place, "/linkedTargets")?;
         if self.linked_targets(place).await?.iter().any(|linked| linked == target) {
-            return Ok(Receipt {
-                request: Call::get(&path).label(),
-                answer: format!("already there: target {} is linked", shown(target)),
-            });
+            let answer = format!("already there: target {} is linked", shown(target));
+            return Ok(Receipt::new(Call::get(&path).label(), answer));
         }
         // Its values may be secrets, so none is told.
         let told = if config.as_object().is_some_and(serde_json::Map::is_empty) { "{}" } else { "{…}" };
@@ -73,24 +69,34 @@ impl Api {
         let answer = self.peer.call(&call).await?;
         let request = format!("{} {told}", call.label());
         match answer.status {
-            200..=299 => Ok(Receipt { request, answer: answer.short() }),
+            200..=299 => Ok(Receipt::new(request, answer.short())),
             400 | 409 if answer.text().to_ascii_lowercase().contains("already") => {
-                Ok(Receipt { request, answer: format!("already there: {}", answer.short()) })
+                Ok(Receipt::new(request, format!("already there: {}", answer.short())))
             }
-            409 => Ok(Receipt { request, answer: format!("already there: {}", answer.short()) }),
+            409 => Ok(Receipt::new(request, format!("already there: {}", answer.short()))),
             _ => Err(self.refused(&call, &answer).await),
         }
     }
 
-    /// `POST …/jobs`, unless a job of this name is listed: hotglue offers no idempotency key.
-    pub(crate) async fn run_job(&self, place: &Place, tap: &str, name: &str) -> Result<Receipt, EffectError> {
+    /// `POST …/jobs`, unless a job of this name is listed: hotglue offers no idempotency key. Of `lost` attempts before,
+    /// no answer came.
+    pub(crate) async fn run_job(
+        &self,
+        place: &Place,
+        tap: &str,
+        name: &str,
+        lost: u32,
+    ) -> Result<Receipt, EffectError> {
         let path = self.in_flow(place, "/jobs")?;
-        if let Some(job) = self.listed_job(&path, name).await? {
-            return Ok(Receipt {
-                request: Call::get(&path).label(),
-                answer: format!("already there: job {job} has the name {}", shown(name)),
-            });
-        }
+        let perhaps_twice = match self.listed_job(&path, name).await? {
+            Listed::Job(job) => {
+                let answer = format!("already there: job {job} has the name {}", shown(name));
+                return Ok(Receipt::new(Call::get(&path).label(), answer));
+            }
+            Listed::None => false,
+            Listed::NotReadable if lost > 1 => return Err(perhaps_started(&path, name)),
+            Listed::NotReadable => lost > 0,
+        };
         let mut body = json!({"job_name": name});
         if !tap.is_empty() {
             body["tap"] = tap.into();
@@ -106,18 +112,18 @@ impl Api {
             Some(id) => scrub::shortened(&format!("job {id}: {}", answer.short()), 300),
             None => format!("{}, without a job_id", answer.short()),
         };
-        Ok(Receipt { request: format!("{} {body}", call.label()), answer })
+        Ok(Receipt { perhaps_twice, ..Receipt::new(format!("{} {body}", call.label()), answer) })
     }
 
-    /// The id of a listed job of this name. The list isn't paged.
-    async fn listed_job(&self, path: &str, name: &str) -> Result<Option<String>, EffectError> {
+    /// Is a job of this name listed? The list isn't paged.
+    async fn listed_job(&self, path: &str, name: &str) -> Result<Listed, EffectError> {
         let call = Call::get(path);
         let answer = self.peer.call(&call).await?;
         let jobs = match answer.status {
             200..=299 => self.json(&call, &answer)?,
             // Clients of the real API meet 400 and 404 for tenants that have nothing; a place that can't be listed is
-            // no reason not to start.
-            400 | 404 | 405 => Value::Null,
+            // no reason not to start a first time. It is no proof that nothing was started.
+            400 | 404 | 405 => return Ok(Listed::NotReadable),
             _ => return Err(self.refused(&call, &answer).await),
         };
         // A bare array is what a client of the real API sees; a list wrapped in an object would be the usual other form.
@@ -132,7 +138,28 @@ impl Api {
             _ => return Err(classify::unreadable(&self.peer.who, &call.label())),
         };
         let found = jobs.iter().find(|job| job.get("job_name").and_then(Value::as_str) == Some(name));
-        Ok(found.map(|job| job_id(job).unwrap_or_else(|| "of unknown id".to_owned())))
+        Ok(found.map_or(Listed::None, |job| {
+            Listed::Job(job_id(job).unwrap_or_else(|| "of unknown id".to_owned()))
+        }))
+    }
+}
+
+/// What the list of jobs says of a name.
+enum Listed {
+    /// There is one, with this id.
+    Job(String),
+    None,
+    /// hotglue shows no list for this tenant.
+    NotReadable,
+}
+
+fn perhaps_started(path: &str, name: &str) -> EffectError {
+    EffectError::Unknown {
+        why: format!(
+            "the start of job {} was sent twice without an answer, and hotglue shows no list of jobs (GET {}): it may have been started once, twice or not at all",
+            shown(name),
+            shown(path)
+        ),
     }
 }
 

@@ -80,8 +80,12 @@ async fn links_and_schedules_are_read() {
         stage.hotglue.next(Fault::Status(status, body.into()));
         assert_eq!(ask(Need::Schedule).await, Fact::Schedule(None), "{status}");
     }
-    stage.hotglue.next_on("GET", "/linkedTargets", Fault::Status(404, String::new()));
-    assert_eq!(ask(Need::LinkedTargets).await, Fact::LinkedTargets(vec![]));
+    for status in [400, 404] {
+        stage.hotglue.next_on("GET", "/linkedTargets", Fault::Status(status, String::new()));
+        assert_eq!(ask(Need::LinkedTargets).await, Fact::LinkedTargets(vec![]), "{status}");
+        stage.hotglue.next_on("GET", "/linkedSources", Fault::Status(status, String::new()));
+        assert_eq!(ask(Need::LinkedSources).await, Fact::LinkedSources(vec![]), "{status}");
+    }
 }
 
 #[tokio::test]

@@ -75,6 +75,8 @@ async fn an_incoming_webhook_will_do() {
     slack.next(Fault::Status(404, "no_service".into()));
     let why = permanent(world.perform(&message("x")).await);
     assert!(why.starts_with("Slack answers no_service: "), "{why}");
+    slack.next(Fault::Status(200, "<html>Sign in</html>".into()));
+    assert!(is_transient(&world.perform(&message("x")).await, true), "a page is no `ok`");
     slack.next(Fault::CutAfter);
     let cut = world.perform(&message("x")).await;
     assert!(is_transient(&cut, true));

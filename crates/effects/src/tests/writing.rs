@@ -136,6 +136,50 @@ async fn a_job_is_not_started_while_the_list_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn a_job_that_may_run_is_started_once_more_at_most_where_nobody_can_look() {
+    for status in [400, 404, 405] {
+        let stage = Stage::new().await;
+        stage.hotglue.every_on(1, "GET", "/jobs", Fault::Status(status, String::new()));
+        let receipt = stage.world.perform(&job("first")).await.unwrap();
+        assert!(!receipt.perhaps_twice, "a list that can't be read stops no first attempt: {receipt:?}");
+        let receipt = stage.world.perform_after(1, &job("wh")).await.unwrap();
+        assert!(receipt.perhaps_twice && receipt.answer.starts_with("job "), "{receipt:?}");
+        let never_more = stage.world.perform_after(2, &job("wh")).await;
+        let Err(EffectError::Unknown { why }) = never_more else { panic!("{never_more:?}") };
+        assert!(why.contains("once, twice or not at all"), "{why}");
+        assert_eq!(stage.tenant().job_names(), ["first", "wh"], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_can_be_read_says_whether_a_lost_start_took_place() {
+    let stage = Stage::new().await;
+    let receipt = stage.world.perform_after(2, &job("wh")).await.unwrap();
+    assert!(!receipt.perhaps_twice, "{receipt:?}");
+    let receipt = stage.world.perform_after(3, &job("wh")).await.unwrap();
+    assert!(receipt.answer.starts_with("already there: ") && !receipt.perhaps_twice, "{receipt:?}");
+}
+
+#[tokio::test]
+async fn an_html_page_is_no_answer_to_a_change() {
+    let stage = Stage::new().await;
+    for page in ["<html>Sign in</html>", "\u{feff}\n <!doctype html><p>x"] {
+        for (action, method, uncertain) in [
+            (schedule(true, Some(CRON)), "PUT", false),
+            (link("optiply"), "POST", true),
+            (job("wh"), "POST", true),
+        ] {
+            stage.hotglue.next_on(method, "", Fault::Status(200, page.to_owned()));
+            let result = stage.world.perform(&action).await;
+            assert!(is_transient(&result, uncertain), "{result:?}");
+            let why = result.unwrap_err().why().to_owned();
+            assert!(why.ends_with("an HTML page instead of an answer: is base_url right?"), "{why}");
+        }
+    }
+    assert!(stage.hotglue.effects().is_empty());
+}
+
+#[tokio::test]
 async fn any_tenant_is_reached_at_its_own_path_only() {
     let stage = Stage::new().await;
     let tenants =

@@ -45,7 +45,7 @@ impl Asking {
         }
         let fact = match self.runtime.block_on(self.world.observe(&key.0, need)) {
             Ok(fact) => Some(fact),
-            Err(EffectError::Permanent { .. }) => None,
+            Err(EffectError::Permanent { .. } | EffectError::Unknown { .. }) => None,
             Err(error) => {
                 let asked = || format!("hotglue was asked about event {}", event.id);
                 return Err(anyhow!("{}", error.why())).with_context(asked);

@@ -51,15 +51,74 @@ text = "x"
     let plan = decided(&book(TEXT), &failed_job(), &facts);
     let verdicts: Vec<_> = plan.verdicts.into_iter().map(|verdict| verdict.verdict).collect();
     assert!(
-        matches!(&verdicts[0], Verdict::Broken { why } if why.contains("the key is refused") && why.contains("config_valid")),
+        matches!(&verdicts[0], Verdict::Broken { why, steps: 0 } if why.contains("the key is refused") && why.contains("config_valid")),
         "{verdicts:?}"
     );
     assert!(
-        matches!(&verdicts[1], Verdict::Broken { why } if why.contains("no such tenant")),
+        matches!(&verdicts[1], Verdict::Broken { why, steps: 0 } if why.contains("no such tenant")),
         "{verdicts:?}"
     );
     assert_eq!(verdicts[2], Verdict::NotHeld { line: 1, why: None });
     assert_eq!(verdicts[3], Verdict::Matched { steps: 1 });
+}
+
+const STEPS: &str = r#"
+[[rule]]
+name = "r"
+[[rule.do]]
+action = "slack"
+text = "one"
+[[rule.do]]
+action = "slack"
+text = "two"
+when = "'optiply' in tenant.linked_targets"
+[[rule.do]]
+action = "run_job"
+tap = "{{ tenant.config_problems|join }}"
+name = "job"
+[[rule.do]]
+action = "slack"
+text = "four"
+"#;
+
+#[test]
+fn the_steps_before_one_that_can_not_be_worked_out_are_planned_and_none_behind_it() {
+    let book = book(STEPS);
+    let (event, flow) = (failed_job(), flow());
+    let mut facts = Facts::default();
+    facts.refuse(Need::Config, "the key is refused".to_owned());
+    let needs =
+        book.decide(&case(&event, &facts, &flow)).expect_err("asks for what the steps before it read");
+    assert_eq!(needs, [Need::LinkedTargets].into());
+    facts.linked_targets = Some(vec!["optiply".to_owned()]);
+    let plan = decided(&book, &event, &facts);
+    let Verdict::Broken { why, steps: 2 } = &plan.verdicts[0].verdict else { panic!("{plan:?}") };
+    assert!(why.starts_with("rule `r`, step 3 (run_job): ") && why.contains("the key is refused"), "{why}");
+    let words: Vec<_> = plan.steps.iter().map(|step| step.action.summary()).collect();
+    assert_eq!(words, ["Slack: one", "Slack: two"]);
+    assert!(plan.takes());
+    let explanation = book.explain(&case(&event, &facts, &flow));
+    let rule = &explanation.rules[0];
+    assert!(rule.says.starts_with("takes 2 steps, then can't be worked out: "), "{}", rule.says);
+    assert_eq!(rule.steps[3].would, Vec::<String>::new(), "nothing behind it");
+    let shadow = decided(
+        &super::book(&STEPS.replace("name = \"r\"", "name = \"r\"\nmode = \"shadow\"")),
+        &event,
+        &facts,
+    );
+    assert!(shadow.steps.is_empty(), "a rule in shadow does nothing");
+}
+
+#[test]
+fn a_step_without_a_tap_leaves_those_before_it() {
+    let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='slack'\ntext='one'\n[[rule.do]]\naction='run_job'\nname='j'\n";
+    let event =
+        event(&json!({"tenant": "t", "flow_id": "f", "status": "JOB_COMPLETED", "job_id": "j", "tap": null}));
+    let plan = decided(&book(text), &event, &Facts::default());
+    assert!(
+        matches!(&plan.verdicts[0].verdict, Verdict::Broken { why, steps: 1 } if why.contains("step 2 (run_job)"))
+    );
+    assert_eq!(plan.steps.len(), 1);
 }
 
 #[test]
@@ -174,7 +233,7 @@ fn a_step_that_can_not_be_worked_out_breaks_its_rule_only() {
         let plan = book(&text).decide(&case(&event, &facts, &flow)).expect("knows");
         let (rule, said) = plan.broken().expect("broken");
         assert!(rule == "r" && said.starts_with("rule `r`, step 2 (") && said.contains(why), "{said}");
-        assert_eq!(plan.steps.iter().map(|step| step.rule.as_str()).collect::<Vec<_>>(), ["s"]);
+        assert_eq!(plan.steps.iter().map(|step| step.rule.as_str()).collect::<Vec<_>>(), ["r", "s"]);
     }
 }
 
@@ -183,7 +242,9 @@ fn an_event_without_a_tenant_changes_no_schedule() {
     let nameless = event(&json!({"job_id": "j", "status": "SYNC_FAILED", "flow_id": "f"}));
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='disable_schedule'\n";
     let verdict = only_verdict(&book(text), &nameless, &Facts::default());
-    assert!(matches!(verdict, Verdict::Broken { why } if why.contains("the event names no tenant")));
+    assert!(
+        matches!(verdict, Verdict::Broken { why, steps: 0 } if why.contains("the event names no tenant"))
+    );
 }
 
 #[test]
@@ -192,7 +253,7 @@ fn rules_that_contradict_each_other_are_both_broken_and_named() {
     let plan = decided(&book(text), &failed_job(), &Facts::default());
     assert!(plan.steps.is_empty());
     for verdict in &plan.verdicts {
-        let Verdict::Broken { why } = &verdict.verdict else { panic!("{verdict:?}") };
+        let Verdict::Broken { why, steps: 0 } = &verdict.verdict else { panic!("{verdict:?}") };
         assert_eq!(why, "rules `on` and `off` want the opposite of the source schedule of 1414_1");
     }
 }
@@ -234,8 +295,8 @@ fn an_explanation_shows_every_line_and_what_it_read() {
     assert_eq!(first.lines.iter().map(|line| line.held).collect::<Vec<_>>(), [Some(false), Some(false)]);
     let link = rule("link-made");
     assert!(
-        link.lines[2].held.is_none()
-            && link.lines[2].why.as_deref().is_some_and(|why| why.contains("would ask"))
+        link.lines[3].held.is_none()
+            && link.lines[3].why.as_deref().is_some_and(|why| why.contains("would ask"))
     );
     assert!(serde_json::to_string(&said).is_ok());
 }
