@@ -32,8 +32,9 @@ const PROBING: Duration = Duration::from_millis(500);
 const HAD_ITS_TURN: Duration = Duration::from_secs(5);
 /// Tenants remembered as tried; more than that would be an outage indeed.
 const MOST_TRIED: usize = 1_000;
-/// Wait of a service that asks us to slow down and does not say for how long.
+/// Wait of a service that asks us to slow down and does not say for how long; doubles as long as it goes on asking.
 const SLOW_DOWN: Duration = Duration::from_secs(1);
+const LONGEST_SLOW_DOWN: Duration = Duration::from_secs(60);
 
 /// What one call said about the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Breaker {
     state: State,
     /// The service asked us to slow down until then.
     slow_until: Option<Timestamp>,
+    /// How often in a row it asked without saying for how long.
+    slowed: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,11 +135,12 @@ impl Breaker {
         self.advance(now);
         match sign {
             Sign::Well => {
+                self.slowed = 0;
                 self.state = State::default();
                 false
             }
             Sign::SlowDown(asked) => {
-                let wait = asked.unwrap_or(SLOW_DOWN).min(LONGEST_ASKED);
+                let wait = asked.unwrap_or_else(|| self.longer(now)).min(LONGEST_ASKED);
                 self.slow_until = self.slow_until.max(now.checked_add(wait).ok());
                 // It answers: it is not down.
                 self.state = State::default();
@@ -172,6 +176,16 @@ impl Breaker {
     #[must_use]
     pub fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed { .. })
+    }
+
+    /// How long to leave a service that asks us to slow down and does not say for how long.
+    fn longer(&mut self, now: Timestamp) -> Duration {
+        // Calls that were under way together are answered alike, and count as one.
+        if self.slow_until.is_none_or(|until| until <= now) {
+            self.slowed = self.slowed.saturating_add(1);
+        }
+        let doublings = self.slowed.saturating_sub(1).min(10);
+        (SLOW_DOWN * 2_u32.pow(doublings)).min(LONGEST_SLOW_DOWN)
     }
 
     fn failed(&mut self, tenant: &str, is_unreachable: bool, now: Timestamp) -> bool {
