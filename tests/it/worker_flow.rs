@@ -183,6 +183,11 @@ async fn a_slack_message_whose_answer_was_lost_is_sent_once_more_at_most_and_say
     let record = stage.settled(&id, Outcome::Done).await;
     assert_eq!(record.steps[0].state, StepState::Unknown, "{:?}", record.steps);
     assert_eq!(stage.slack.messages().len(), 4);
+    let (_, listed, _) =
+        stage.gluehook(&["--json", "events", "list", "--why", "may not have been posted"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed[0]["id"], json!(id));
 }
 
 #[tokio::test]
