@@ -13,7 +13,7 @@ pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
 
-pub use args::Args;
+pub use args::{Args, switch};
 pub use clock::Clock;
 pub use shutdown::Shutdown;
 pub use tokio_util::sync::CancellationToken;
