@@ -191,6 +191,25 @@ async fn a_slack_message_whose_answer_was_lost_is_sent_once_more_at_most_and_say
 }
 
 #[tokio::test]
+async fn our_own_keys_and_labelled_passwords_are_not_written_down() {
+    let stage = with_rules(SLACK_ONLY).await;
+    let error = format!(
+        "sent {API_KEY} with {WEBHOOK_SECRET}; {{'password': 'Ab1;xyz9999'}} ghp_0123456789abcdefghij"
+    );
+    let id = stage.post(&webhook::failed_job(error.as_str())).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    let (_, shown, _) = stage.gluehook(&["--json", "events", "show", &id]).await;
+    let stored = format!("{record:?} {shown} {}", String::from_utf8_lossy(&record.body));
+    assert!(record.body_redacted && record.row.event.error.contains("[redacted]"), "{:?}", record.row);
+    for secret in [API_KEY, WEBHOOK_SECRET, "xyz9999", "ghp_0123"] {
+        assert!(!stored.contains(secret), "{secret}: {stored}");
+    }
+    let unreadable = stage.post(&format!("no JSON, but {API_KEY}")).await;
+    let record = stage.settled(&unreadable, Outcome::Dead).await;
+    assert!(record.body_redacted && !String::from_utf8_lossy(&record.body).contains(API_KEY));
+}
+
+#[tokio::test]
 async fn a_job_whose_answer_was_lost_is_not_started_again() {
     let stage = with_rules(RUN_JOB).await;
     let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");

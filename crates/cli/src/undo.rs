@@ -155,9 +155,7 @@ fn nothing_to_undo(rulebook: &Rulebook, rule: &str) -> String {
         );
     }
     let hint = nearest(rule, names()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    format!(
-        "there is no rule `{shown}` in the rulebook, and none of that name has changed a schedule in that time{hint}"
-    )
+    format!("there is no rule `{shown}` in the rulebook, and it has changed no schedule in that time{hint}")
 }
 
 /// Keeps to the configured rate.
