@@ -328,6 +328,9 @@ async fn a_full_stream_is_503_and_what_was_stored_stays() {
     assert_eq!(full.error(), "the event can't be stored right now: send it again");
     assert_eq!(stored(&nats, "HOOKS").await.len(), stored_ids);
     ingest.program.line("is full").await;
+    let ready = ingest.until_ready(false).await;
+    let why = ready["checks"]["streams"].as_str().unwrap_or_default();
+    assert!(why.contains("is full") && why.contains("raise max_bytes"), "{ready}");
 }
 
 #[tokio::test]

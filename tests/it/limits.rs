@@ -327,7 +327,7 @@ async fn a_wave_is_undone_from_how_schedules_were_and_what_changed_since_is_left
     let done = gluehook(&stage, &[&undo[..], &["--yes"]].concat()).await;
     assert!(done["plan"].as_array().unwrap().iter().all(|item| item["then"]["then"] != "put_back"), "{done}");
     let (code, _, said) = stage.gluehook(&["undo", "--rule", "nobody", "--since", "1h", "--yes"]).await;
-    assert!(code == 1 && said.contains("has changed no schedule"), "{said}");
+    assert!(code == 1 && said.contains("there is no rule `nobody`"), "{said}");
 }
 
 #[tokio::test]

@@ -138,6 +138,7 @@ on_every_database! {
         newest_come_first_and_following_goes_on
         page_is_stable_while_rows_arrive
         every_filter_narrows
+        what_waits_is_found_as_retrying
         error_is_found_by_any_part_of_it
         event_is_found_by_how_its_id_begins
         ambiguous_beginning_names_the_candidates

@@ -183,6 +183,30 @@ async fn a_slack_message_whose_answer_was_lost_is_sent_once_more_at_most_and_say
     let record = stage.settled(&id, Outcome::Done).await;
     assert_eq!(record.steps[0].state, StepState::Unknown, "{:?}", record.steps);
     assert_eq!(stage.slack.messages().len(), 4);
+    let (_, listed, _) =
+        stage.gluehook(&["--json", "events", "list", "--why", "may not have been posted"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed[0]["id"], json!(id));
+}
+
+#[tokio::test]
+async fn our_own_keys_and_labelled_passwords_are_not_written_down() {
+    let stage = with_rules(SLACK_ONLY).await;
+    let error = format!(
+        "sent {API_KEY} with {WEBHOOK_SECRET}; {{'password': 'Ab1;xyz9999'}} ghp_0123456789abcdefghij"
+    );
+    let id = stage.post(&webhook::failed_job(error.as_str())).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    let (_, shown, _) = stage.gluehook(&["--json", "events", "show", &id]).await;
+    let stored = format!("{record:?} {shown} {}", String::from_utf8_lossy(&record.body));
+    assert!(record.body_redacted && record.row.event.error.contains("[redacted]"), "{:?}", record.row);
+    for secret in [API_KEY, WEBHOOK_SECRET, "xyz9999", "ghp_0123"] {
+        assert!(!stored.contains(secret), "{secret}: {stored}");
+    }
+    let unreadable = stage.post(&format!("no JSON, but {API_KEY}")).await;
+    let record = stage.settled(&unreadable, Outcome::Dead).await;
+    assert!(record.body_redacted && !String::from_utf8_lossy(&record.body).contains(API_KEY));
 }
 
 #[tokio::test]

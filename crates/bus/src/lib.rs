@@ -23,7 +23,7 @@ pub use connect::{Bus, ConnectError, State};
 pub use consumer::{ConsumeError, Consumer, Pending};
 pub use delivery::{Burial, Delivery, KeepAlive, Replay, SettleError};
 pub use denied::Denied;
-pub use mark::{Mark, mark};
+pub use mark::{Mark, Room, mark};
 pub use publisher::{PUBLISH_TIMEOUT, PublishError, Published, Publisher};
 pub use read::ReadError;
 pub use rejected::Rejected;

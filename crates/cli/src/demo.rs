@@ -29,7 +29,7 @@ pub(crate) struct Args {
     nats_server: Option<PathBuf>,
 
     /// Keep everything running afterwards, to look around
-    #[arg(long, env = "GLUEHOOK_STAY", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "GLUEHOOK_STAY", value_parser = service::switch)]
     stay: bool,
 
     /// Put all files into this new directory and leave them there

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bus::permissions::{self, Duty};
-use bus::{Bus, CheckError, StreamName};
+use bus::{Bus, CheckError, Room, StreamName};
 use domain::config::{Config, SecretRef};
 use domain::event::Kind;
 use domain::journal::Filter;
@@ -222,6 +222,17 @@ fn needs_of_rules(config: &Config, rulebook: &Rulebook, checks: &mut Checks) {
         let said = format!("there is no [slack], but rules post to it: {}", slack.join(", "));
         checks.bad("Slack", said, "add [slack], or set mode = \"off\" on these rules");
     }
+    let with_channel = using(|action| matches!(action, StepAction::Slack { channel: Some(_), .. }));
+    if config.slack.as_ref().is_some_and(|slack| slack.webhook_url.is_some()) && !with_channel.is_empty() {
+        checks.warning(
+            "Slack",
+            format!(
+                "an incoming webhook posts to its own channel: that of these rules is ignored: {}",
+                with_channel.join(", ")
+            ),
+            "with token in place of webhook_url in [slack], each message goes to the channel of its rule",
+        );
+    }
     let hotglue = using(|action| !matches!(action, StepAction::Slack { .. }));
     if config.hotglue.environment.is_empty() && !hotglue.is_empty() {
         let said =
@@ -266,7 +277,17 @@ async fn nats(common: &Common, config: Option<&Config>, checks: &mut Checks) {
     largest_body(&bus, config, checks);
     let jetstream = config.map(|config| config.jetstream.clone()).unwrap_or_default();
     match bus::check(&bus, &jetstream).await {
-        Ok(()) => checks.good("streams and consumers", "as they must be"),
+        Ok(()) => {
+            checks.good("streams and consumers", "as they must be");
+            match bus::mark(&bus, StreamName::Hooks).await.map(|mark| mark.room()) {
+                Ok(Room::Enough) => {}
+                Ok(Room::Little(why)) => checks.warning("room in the queue", why, ""),
+                Ok(Room::None(why)) => {
+                    checks.bad("room in the queue", why, "without a spool, ingest answers every webhook 503");
+                }
+                Err(why) => checks.bad("room in the queue", why.to_string(), ""),
+            }
+        }
         Err(CheckError::Differs(differences)) => {
             let said: Vec<_> = differences.iter().map(ToString::to_string).collect();
             checks.bad(
@@ -354,10 +375,9 @@ async fn event_log(common: &Common, checks: &mut Checks) {
             Some(row) => {
                 let now = service::Clock::system().now();
                 let ago = output::ago(row.event.received_at, now);
-                checks.good(
-                    what,
-                    format!("the newest event, {}, came {ago}", output::clean(&row.event.status)),
-                );
+                let status = output::clean(&row.event.status);
+                let of = if status.is_empty() { String::new() } else { format!(", {status},") };
+                checks.good(what, format!("the newest event{of} came {ago}"));
             }
             None => checks.warning(what, "opens, but holds no event yet", "`gluehook send job` posts one"),
         },

@@ -58,6 +58,8 @@ struct Explained {
     current_rulebook: String,
     /// What a reader must know of how this came about.
     notes: Vec<String>,
+    /// Why the body is no event at all: no rule was asked.
+    unreadable: Option<String>,
     #[serde(skip)]
     headline: String,
     facts: Facts,
@@ -108,6 +110,11 @@ pub(crate) fn read(envelope: &Envelope, config: &Config) -> Event {
         .unwrap_or_else(|why| Event::unreadable(envelope, &why))
 }
 
+/// Why a body is no event of its source.
+fn unreadable(envelope: &Envelope, config: &Config) -> Option<String> {
+    event::read(envelope, &config.hotglue.failed_records).err().map(|why| why.to_string())
+}
+
 fn of_file(
     config: &Config,
     rulebook: &Rulebook,
@@ -133,7 +140,8 @@ fn of_body(
     facts: Facts,
     now: Timestamp,
 ) -> Result<Explained> {
-    let event = read(&envelope_of(config, body, now)?, config);
+    let envelope = envelope_of(config, body, now)?;
+    let event = read(&envelope, config);
     let flow = config.hotglue.flow(&event.flow_id);
     let case = Case {
         event: &event,
@@ -151,6 +159,8 @@ fn of_body(
         decided_by: None,
         current_rulebook: rulebook.version().to_owned(),
         notes: Vec::new(),
+        unreadable: unreadable(&envelope, config)
+            .map(|why| format!("{why}; sent as a webhook, it would go to the dead letters")),
         headline: headline(&event),
         facts,
         explanation,

@@ -62,7 +62,7 @@ struct Common {
     bus: bus::Args,
 
     /// Print JSON for other programs
-    #[arg(long, global = true, env = "GLUEHOOK_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, env = "GLUEHOOK_JSON", value_parser = service::switch)]
     json: bool,
 }
 
@@ -121,6 +121,10 @@ impl std::error::Error for Misused {}
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
+    if let Err(why) = common.store.check() {
+        output::note(format!("gluehook: {why}"));
+        return ExitCode::from(2);
+    }
     let done = match command {
         Command::Up(args) => up::run(&common, args).await,
         Command::Demo(args) => demo::run(args).await,

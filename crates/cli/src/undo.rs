@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use domain::config::Config;
+use domain::config::{Config, nearest};
 use domain::facts::Facts;
 use domain::journal::{Brake, Claim, StepEnd, Turn, Verdicts};
 use domain::plan::{Decision, RuleVerdict, Step, StepKey, Verdict};
+use domain::rulebook::Rulebook;
 use effects::World;
 use jiff::Timestamp;
 use serde_json::json;
@@ -87,10 +88,10 @@ async fn undo(
         items.push(plan::item(&wave, present.map_err(|error| error.why().to_owned()), args.opposite));
     }
     if items.is_empty() {
-        output::note(format!(
-            "rule `{}` has changed no schedule in that time: gluehook events list --rule NAME shows what it took",
-            clean(&args.rule)
-        ));
+        if common.json {
+            output::print_json(&json!({"rule": args.rule, "plan": items}))?;
+        }
+        output::note(nothing_to_undo(&files::load_rulebook(common.rules.as_deref())?, &args.rule));
         return Ok(ExitCode::FAILURE);
     }
     let todo = items.iter().filter(|item| item.then.action().is_some()).count();
@@ -105,6 +106,9 @@ async fn undo(
         return Ok(ExitCode::SUCCESS);
     }
     if !output::agreed(&format!("Put {} back?", count(todo, "schedule")), args.yes)? {
+        if common.json {
+            output::print_json(&json!({"rule": args.rule, "plan": items}))?;
+        }
         output::note("nothing was changed");
         return Ok(ExitCode::FAILURE);
     }
@@ -139,6 +143,19 @@ async fn undo(
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A rule may have left the rulebook since; so its name is looked at only when it has changed nothing.
+fn nothing_to_undo(rulebook: &Rulebook, rule: &str) -> String {
+    let names = || rulebook.rules().iter().map(|rule| rule.name.as_str());
+    let shown = clean(rule);
+    if names().any(|name| name == rule) {
+        return format!(
+            "rule `{shown}` has changed no schedule in that time: gluehook events list --rule NAME shows what it took"
+        );
+    }
+    let hint = nearest(rule, names()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("there is no rule `{shown}` in the rulebook, and it has changed no schedule in that time{hint}")
 }
 
 /// Keeps to the configured rate.
@@ -228,4 +245,21 @@ async fn put_back(
     };
     store.settle(&step.key, turn, &me, &end, clock.now()).await?;
     Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_that_is_not_there_is_told_with_the_nearest_that_is() {
+        let rulebook = Rulebook::built_in();
+        assert!(nothing_to_undo(&rulebook, "exact-unauthorized").contains("has changed no schedule"));
+        let said = nothing_to_undo(&rulebook, "exact-unauthorised");
+        assert!(
+            said.starts_with("there is no rule `exact-unauthorised`")
+                && said.contains("did you mean `exact-unauthorized`?"),
+            "{said}"
+        );
+    }
 }

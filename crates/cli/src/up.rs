@@ -38,7 +38,7 @@ pub(crate) struct Args {
     nats_server: Option<PathBuf>,
 
     /// Use the NATS server that runs at --nats-url instead of starting one; so does naming one that is not on this machine
-    #[arg(long, env = "GLUEHOOK_NO_NATS", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "GLUEHOOK_NO_NATS", value_parser = service::switch)]
     no_nats: bool,
 
     /// Where webhooks are posted to

@@ -35,8 +35,9 @@ const HAD_ITS_TURN: Duration = Duration::from_secs(5);
 const MOST_TRIED: usize = 1_000;
 /// Tenants that failed throughout, when it was none of the others: so few are broken themselves. Of more it was an outage.
 const MOST_BROKEN: usize = 8;
-/// Wait of a service that asks us to slow down and does not say for how long.
+/// Wait of a service that asks us to slow down and does not say for how long; doubles as long as it goes on asking.
 const SLOW_DOWN: Duration = Duration::from_secs(1);
+const LONGEST_SLOW_DOWN: Duration = Duration::from_secs(60);
 
 /// What one call said about the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,8 @@ pub struct Breaker {
     broken: BTreeSet<String>,
     /// The service asked us to slow down until then.
     slow_until: Option<Timestamp>,
+    /// How often in a row it asked without saying for how long.
+    slowed: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,11 +145,12 @@ impl Breaker {
         match sign {
             Sign::Well => {
                 self.answered(tenant);
+                self.slowed = 0;
                 self.state = State::default();
                 false
             }
             Sign::SlowDown(asked) => {
-                let wait = asked.unwrap_or(SLOW_DOWN).min(LONGEST_ASKED);
+                let wait = asked.unwrap_or_else(|| self.longer(now)).min(LONGEST_ASKED);
                 self.slow_until = self.slow_until.max(now.checked_add(wait).ok());
                 // It answers: it is not down.
                 self.answered(tenant);
@@ -206,6 +210,16 @@ impl Breaker {
         if self.suspects.len() <= MOST_TRIED {
             self.suspects.insert(tenant.to_owned());
         }
+    }
+
+    /// How long to leave a service that asks us to slow down and does not say for how long.
+    fn longer(&mut self, now: Timestamp) -> Duration {
+        // Calls that were under way together are answered alike, and count as one.
+        if self.slow_until.is_none_or(|until| until <= now) {
+            self.slowed = self.slowed.saturating_add(1);
+        }
+        let doublings = self.slowed.saturating_sub(1).min(10);
+        (SLOW_DOWN * 2_u32.pow(doublings)).min(LONGEST_SLOW_DOWN)
     }
 
     fn failed(&mut self, tenant: &str, is_unreachable: bool, now: Timestamp) -> bool {

@@ -10,13 +10,15 @@ use serde::Deserialize;
 use crate::envelope::Source;
 use crate::event::hotglue::DEFAULT_POINTERS;
 use crate::retry::Policy;
-use crate::signature::{Encoding, Hash, Proof};
+use crate::signature::Proof;
 use crate::span;
 
 mod complaint;
+mod proof;
 mod slack;
 
 pub use self::complaint::{Complaint, nearest};
+pub use self::proof::{HmacSetting, NoProof, ProofSetting};
 pub use self::slack::Slack;
 
 /// The whole file.
@@ -74,39 +76,6 @@ impl Endpoint {
 
 fn one_mebibyte() -> u64 {
     1 << 20
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "proof is \"none\", or a table such as { header = \"X-Signature\", hash = \"sha256\" }"
-)]
-pub enum ProofSetting {
-    Word(NoProof),
-    Hmac(HmacSetting),
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum NoProof {
-    None,
-}
-
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct HmacSetting {
-    /// Which header carries the signature.
-    pub header: String,
-    /// Of the HMAC over the raw body.
-    pub hash: Hash,
-    #[serde(default = "hex_encoding")]
-    pub encoding: Encoding,
-    #[serde(default)]
-    pub prefix: Option<String>,
-}
-
-fn hex_encoding() -> Encoding {
-    Encoding::Hex
 }
 
 /// Where a secret is: `env:NAME` or `file:PATH`. Never the secret itself.
@@ -399,7 +368,15 @@ impl Config {
             if seen.insert(name, ()).is_some() {
                 say(format!("endpoint `{name}` is there twice: give one of them another name"));
             }
+            if endpoint.max_body == 0 {
+                say(format!(
+                    "endpoint `{name}`: max_body = \"0\" takes no body at all: leave it out for \"1MiB\", or write another size"
+                ));
+            }
             match endpoint.proof() {
+                Proof::None if !endpoint.secrets.is_empty() => say(format!(
+                    "endpoint `{name}` has secrets and proof = \"none\", which verifies nothing: leave one of them out"
+                )),
                 Proof::None => {}
                 Proof::Hmac { .. } if endpoint.secrets.is_empty() => say(format!(
                     "endpoint `{name}` has no secrets: add secrets = [\"env:NAME\"], or proof = \"none\" to take everything unverified"

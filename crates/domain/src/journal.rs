@@ -317,11 +317,14 @@ pub struct Filter {
     pub job_id: Option<String>,
     pub kind: Option<String>,
     pub status: Option<String>,
+    /// [`Outcome::Retrying`] also finds what is open and had to wait: for a service that is down, or asks us to slow down.
     pub outcome: Option<Outcome>,
     /// A rule that took the event.
     pub rule: Option<String>,
     /// Part of the error text, case ignored (ASCII).
     pub error: Option<String>,
+    /// Part of what went wrong with us, case ignored (ASCII).
+    pub why: Option<String>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub from_sequence: Option<u64>,

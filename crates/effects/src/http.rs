@@ -95,7 +95,8 @@ impl Answer {
     /// webhooks answer `ok` as `text/html`, and frameworks label an empty or a JSON body so.
     fn is_page(&self) -> bool {
         let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body).trim_ascii();
-        text.starts_with(b"<") || (self.html && !text.is_empty() && text != b"ok" && self.json().is_none())
+        text.starts_with(b"<")
+            || (self.html && !text.is_empty() && !text.eq_ignore_ascii_case(b"ok") && self.json().is_none())
     }
 
     /// An empty body is null; none when it isn't JSON.

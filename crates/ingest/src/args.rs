@@ -18,7 +18,7 @@ pub struct Args {
     pub listen: SocketAddr,
 
     /// Create the streams first, where they are missing
-    #[arg(long, env = "GLUEHOOK_SETUP", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "GLUEHOOK_SETUP", value_parser = service::switch)]
     pub setup: bool,
 
     /// Directory for events while NATS can't take them; without one they are answered 503

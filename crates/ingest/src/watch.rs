@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bus::permissions::{self, Duty};
-use bus::{Bus, CheckError, ConnectError, Difference, Existing, Harm, Mark, SetupError, StreamName};
+use bus::{Bus, CheckError, ConnectError, Difference, Existing, Harm, Mark, Room, SetupError, StreamName};
 use domain::config::Jetstream;
 use jiff::Timestamp;
 use service::CancellationToken;
@@ -60,6 +60,8 @@ pub(crate) struct Watch {
     server: Option<String>,
     created: Option<Timestamp>,
     told: Option<Option<Broker>>,
+    /// Of the stream, when it was last looked at.
+    room: Room,
 }
 
 impl Watch {
@@ -84,6 +86,7 @@ impl Watch {
             server: None,
             created: None,
             told: None,
+            room: Room::Enough,
         }
     }
 
@@ -115,8 +118,9 @@ impl Watch {
     pub(crate) async fn keep(mut self, stop: CancellationToken) {
         let mut connected = self.bus.connected();
         loop {
-            let good = self.last.as_ref().is_some_and(Found::takes_events);
-            let pause = if good { EVERY_WHILE_GOOD } else { EVERY_WHILE_BAD };
+            let is_good =
+                self.last.as_ref().is_some_and(Found::takes_events) && !matches!(self.room, Room::None(_));
+            let pause = if is_good { EVERY_WHILE_GOOD } else { EVERY_WHILE_BAD };
             tokio::select! {
                 () = stop.cancelled() => return,
                 Ok(()) = connected.changed() => {}
@@ -147,7 +151,12 @@ impl Watch {
         let found = self.find().await;
         let away = match &found {
             Found::Good | Found::Differs(_) => {
-                self.readiness.set(STREAMS, Ok(()));
+                // What is refused now may be taken in a minute: old events make room.
+                let room = match &self.room {
+                    Room::None(why) if !self.spools() => Err(format!("{why}; {}", self.meanwhile())),
+                    Room::None(_) | Room::Little(_) | Room::Enough => Ok(()),
+                };
+                self.readiness.set(STREAMS, room);
                 self.queue.set_fit(true);
                 let differs = if let Found::Differs(why) = &found { Some(why.as_str()) } else { None };
                 self.readiness.warn_about(STREAMS, differs);
@@ -175,6 +184,12 @@ impl Watch {
             self.readiness.set(NATS, away.map_or(Ok(()), Err));
         }
         self.readiness.warn_about("nats", self.bus.state().trouble.as_deref());
+        let full = match &self.room {
+            Room::Enough => None,
+            Room::Little(why) => Some(why.clone()),
+            Room::None(why) => Some(format!("{why}; {}", self.meanwhile())),
+        };
+        self.readiness.warn_about("room", full.as_deref());
         let too_small = self.too_small();
         self.readiness.warn_about("max_payload", too_small.as_deref());
         self.last = Some(found);
@@ -258,6 +273,7 @@ impl Watch {
         match bus::mark(&self.bus, StreamName::Hooks).await {
             Ok(mark) => {
                 self.compare(asked, highest, &mark);
+                self.room = mark.room();
                 let version = self.bus.server_version().unwrap_or_default();
                 self.tell(Some(Broker { version, replicas: mark.replicas }));
                 Found::Good

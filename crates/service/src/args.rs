@@ -35,6 +35,18 @@ impl Args {
     }
 }
 
+/// Reads a switch out of its environment variable. An empty one is off, as a file for containers leaves it.
+///
+/// # Errors
+/// How to write it.
+pub fn switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "y" | "on" | "t" => Ok(true),
+        "" | "0" | "false" | "no" | "n" | "off" | "f" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -79,5 +91,15 @@ mod tests {
             let long = arg.get_long().unwrap().replace('-', "_").to_uppercase();
             assert_eq!(arg.get_env().unwrap().to_str().unwrap(), format!("GLUEHOOK_{long}"));
         }
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        for (text, on) in
+            [("true", true), ("Yes", true), ("1", true), ("", false), ("0", false), ("off", false)]
+        {
+            assert_eq!(switch(text), Ok(on), "{text}");
+        }
+        assert!(switch("maybe").is_err());
     }
 }

@@ -14,7 +14,7 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod vital;
 
-pub use args::Args;
+pub use args::{Args, switch};
 pub use clock::Clock;
 pub use shutdown::Shutdown;
 pub use tokio_util::sync::CancellationToken;

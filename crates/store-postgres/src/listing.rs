@@ -103,6 +103,8 @@ enum Lead {
     Job,
     Tenant,
     Outcome,
+    /// What is open may be found as retrying.
+    Waiting,
     Status,
     Row,
 }
@@ -114,6 +116,7 @@ impl Lead {
         match filter {
             Filter { job_id: Some(_), .. } => Self::Job,
             Filter { tenant: Some(_), .. } => Self::Tenant,
+            Filter { outcome: Some(Outcome::Retrying), .. } => Self::Waiting,
             _ if !common => Self::Outcome,
             Filter { status: Some(_), .. } => Self::Status,
             _ => Self::Row,
@@ -212,6 +215,8 @@ async fn page(
     let rule = rule.as_deref();
     let error = filter.error.as_deref().map(|error| text(error).to_ascii_lowercase());
     let error = error.as_deref();
+    let why = filter.why.as_deref().map(|why| text(why).to_ascii_lowercase());
+    let why = why.as_deref();
     let (since, until) = (filter.since.map(micros), filter.until.map(micros));
     let (from, to) = (filter.from_sequence.map(sequence), filter.to_sequence.map(sequence));
     let limit = i64::from(limit);
@@ -229,7 +234,7 @@ async fn page(
              AND ($8::text IS NULL OR job_id = $8)
              AND ($9::text IS NULL OR kind = $9)
              AND ($10::text IS NULL OR status = $10)
-             AND ($11::text IS NULL OR outcome = $11)
+             AND ($11::text IS NULL OR outcome = $11 OR ($11 = 'retrying' AND outcome = 'open' AND why IS NOT NULL))
              AND ($12::text IS NULL OR $12 = ANY (rules))
              AND ($13::text IS NULL OR strpos(lower(error), $13) > 0)
              AND ($14::bigint IS NULL OR received_at >= $14)
@@ -237,6 +242,7 @@ async fn page(
              AND ($16::bigint IS NULL OR (run = 'live' AND stream_sequence >= $16))
              AND ($17::bigint IS NULL OR (run = 'live' AND stream_sequence <= $17))
              AND ($19::bigint IS NULL OR xact < $19)
+             AND ($20::text IS NULL OR strpos(lower(why), $20) > 0)
              ORDER BY row "
                     + $order
                     + " LIMIT $18",
@@ -258,7 +264,8 @@ async fn page(
                 from,
                 to,
                 limit,
-                before
+                before,
+                why
             )
             .fetch_all(connection)
             .await
@@ -273,6 +280,8 @@ async fn page(
         (Lead::Tenant, true) => page!("left(tenant, 200) = left($4, 200) AND ", "ASC"),
         (Lead::Outcome, false) => page!("outcome = $11 AND ", "DESC"),
         (Lead::Outcome, true) => page!("outcome = $11 AND ", "ASC"),
+        (Lead::Waiting, false) => page!("outcome IN ('retrying', 'open') AND ", "DESC"),
+        (Lead::Waiting, true) => page!("outcome IN ('retrying', 'open') AND ", "ASC"),
         (Lead::Status, false) => page!("left(status, 200) = left($10, 200) AND ", "DESC"),
         (Lead::Status, true) => page!("left(status, 200) = left($10, 200) AND ", "ASC"),
         (Lead::Row, false) => page!("", "DESC"),

@@ -103,6 +103,8 @@ enum Lead {
     Job,
     Tenant,
     Outcome,
+    /// What is open may be found as retrying.
+    Waiting,
     Status,
     Row,
 }
@@ -114,6 +116,7 @@ impl Lead {
         match filter {
             Filter { job_id: Some(_), .. } => Self::Job,
             Filter { tenant: Some(_), .. } => Self::Tenant,
+            Filter { outcome: Some(Outcome::Retrying), .. } => Self::Waiting,
             _ if !common => Self::Outcome,
             Filter { status: Some(_), .. } => Self::Status,
             _ => Self::Row,
@@ -177,6 +180,7 @@ async fn page(
     let outcome = filter.outcome.map(Outcome::as_str);
     let rule = filter.rule.as_deref().map(text);
     let error = filter.error.as_deref().map(text);
+    let why = filter.why.as_deref().map(text);
     let (since, until) = (filter.since.map(micros), filter.until.map(micros));
     let (from, to) = (filter.from_sequence.map(sequence), filter.to_sequence.map(sequence));
     let limit = i64::from(limit);
@@ -194,13 +198,14 @@ async fn page(
              AND (?8 IS NULL OR job_id = ?8)
              AND (?9 IS NULL OR kind = ?9)
              AND (?10 IS NULL OR status = ?10)
-             AND (?11 IS NULL OR outcome = ?11)
+             AND (?11 IS NULL OR outcome = ?11 OR (?11 = 'retrying' AND outcome = 'open' AND why IS NOT NULL))
              AND (?12 IS NULL OR EXISTS (SELECT 1 FROM json_each(events.rules) WHERE json_each.value = ?12))
              AND (?13 IS NULL OR instr(lower(error), lower(?13)) > 0)
              AND (?14 IS NULL OR received_at >= ?14)
              AND (?15 IS NULL OR received_at < ?15)
              AND (?16 IS NULL OR (run = 'live' AND stream_sequence >= ?16))
              AND (?17 IS NULL OR (run = 'live' AND stream_sequence <= ?17))
+             AND (?19 IS NULL OR instr(lower(why), lower(?19)) > 0)
              ORDER BY row "
                     + $order
                     + " LIMIT ?18",
@@ -221,7 +226,8 @@ async fn page(
                 until,
                 from,
                 to,
-                limit
+                limit,
+                why
             )
             .fetch_all(connection)
             .await
@@ -236,6 +242,8 @@ async fn page(
         (Lead::Tenant, true) => page!("tenant = ?4 AND ", "ASC"),
         (Lead::Outcome, false) => page!("outcome = ?11 AND ", "DESC"),
         (Lead::Outcome, true) => page!("outcome = ?11 AND ", "ASC"),
+        (Lead::Waiting, false) => page!("outcome IN ('retrying', 'open') AND ", "DESC"),
+        (Lead::Waiting, true) => page!("outcome IN ('retrying', 'open') AND ", "ASC"),
         (Lead::Status, false) => page!("status = ?10 AND ", "DESC"),
         (Lead::Status, true) => page!("status = ?10 AND ", "ASC"),
         (Lead::Row, false) => page!("", "DESC"),

@@ -37,6 +37,33 @@ pub struct Args {
     pub database_url: String,
 }
 
+impl Args {
+    /// Does the URL name a database that we know?
+    ///
+    /// # Errors
+    /// How to write it.
+    pub fn check(&self) -> Result<(), String> {
+        kind(&self.database_url).map(|_| ())
+    }
+}
+
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// A URL may hold a password: no more than its scheme is ever repeated.
+fn kind(url: &str) -> Result<Kind, String> {
+    match url.split_once(':') {
+        Some(("sqlite", _)) => Ok(Kind::Sqlite),
+        Some(("postgres" | "postgresql", _)) => Ok(Kind::Postgres),
+        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            Err(format!("{scheme}: is no database we know: {WRITE}"))
+        }
+        _ => Err(format!("the database URL has no scheme: {WRITE}")),
+    }
+}
+
 /// An event log. Clones share it.
 ///
 /// Every method fails with [`StoreError::Unavailable`] when trying again may help, and otherwise with what a person has
@@ -74,16 +101,9 @@ impl Store {
     /// # Errors
     /// Those of [`Self::open`].
     pub async fn open_waiting(url: &str, access: Access, busy_timeout: Duration) -> Result<Self, StoreError> {
-        // A URL may hold a password: no more than its scheme is ever repeated.
-        match url.split_once(':') {
-            Some(("sqlite", _)) => Ok(Self::Sqlite(SqliteStore::open(url, &access, busy_timeout).await?)),
-            Some(("postgres" | "postgresql", _)) => {
-                Ok(Self::Postgres(PostgresStore::open(url, &access, busy_timeout).await?))
-            }
-            Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                Err(StoreError::Refused(format!("{scheme}: is no database we know: {WRITE}")))
-            }
-            _ => Err(StoreError::Refused(format!("the database URL has no scheme: {WRITE}"))),
+        match kind(url).map_err(StoreError::Refused)? {
+            Kind::Sqlite => Ok(Self::Sqlite(SqliteStore::open(url, &access, busy_timeout).await?)),
+            Kind::Postgres => Ok(Self::Postgres(PostgresStore::open(url, &access, busy_timeout).await?)),
         }
     }
 

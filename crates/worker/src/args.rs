@@ -26,7 +26,7 @@ pub struct Args {
     pub bus: bus::Args,
 
     /// Create missing streams and consumers before starting
-    #[arg(long, env = "GLUEHOOK_SETUP", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "GLUEHOOK_SETUP", value_parser = service::switch)]
     pub setup: bool,
 
     /// Events acted upon at the same time; events of one tenant are always taken one by one
@@ -34,7 +34,7 @@ pub struct Args {
     pub concurrency: u16,
 
     /// Do nothing: decide, and record what would have been done, as if every live rule were in shadow
-    #[arg(long, env = "GLUEHOOK_OBSERVE", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "GLUEHOOK_OBSERVE", value_parser = service::switch)]
     pub observe: bool,
 
     /// Seconds that events in hand may take to end after a signal to stop; then their calls are cut, and other workers

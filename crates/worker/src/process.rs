@@ -176,7 +176,7 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         return Ok(Reached { outcome: Outcome::Folded, why });
     }
     let taken = decision.verdicts.iter().any(|v| !quiet(&v.verdict));
-    Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule }, why: None })
+    Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule }, why: standing.unknown })
 }
 
 async fn settled(deps: &Deps, event: &Event, run: &str) -> Result<bool, StoreError> {

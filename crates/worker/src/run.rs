@@ -54,6 +54,7 @@ impl std::error::Error for Misconfigured {}
 pub async fn run(args: Args) -> Result<()> {
     let clock = Clock::system();
     let shutdown = Shutdown::on_signals().context("signals can't be received")?;
+    args.store.check().map_err(Misconfigured)?;
     let config = load(&args.config)?;
     let base = args.config.parent().unwrap_or(Path::new("."));
     let rules = Rules::load(args.rules.as_deref()).map_err(Misconfigured)?;

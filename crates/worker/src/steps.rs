@@ -41,6 +41,8 @@ pub(crate) struct Standing {
     pub(crate) held: Option<String>,
     /// The first rule of which a message is told with others, and not yet surely told.
     pub(crate) folded: Option<String>,
+    /// The first thing of which nobody knows whether it was done.
+    pub(crate) unknown: Option<String>,
 }
 
 impl Standing {
@@ -70,6 +72,8 @@ enum Went {
     Settled,
     /// A newer event had set the same schedule: nothing was done.
     Superseded,
+    /// Settled, and nobody knows whether it was done.
+    Unknown,
     Failed(String),
     Wait(String, Option<Duration>),
     /// A step is in other hands, or another event changes the same.
@@ -129,6 +133,9 @@ async fn of_one_rule(
         let about = About { tenant: &event.tenant, occurred_at: event.occurred_at, of };
         match one(deps, about, step, &before).await? {
             Went::Settled => {}
+            Went::Unknown => {
+                standing.unknown.get_or_insert_with(|| format!("rule `{}`: {}", step.rule, doubt(step)));
+            }
             Went::Superseded => before.superseded.push(&step.action),
             Went::Wait(why, after) => {
                 standing.wait(why, after);
@@ -161,6 +168,16 @@ async fn of_one_rule(
         }
     }
     Ok(())
+}
+
+/// What a listing says of a step that ended unknown.
+fn doubt(step: &Step) -> &'static str {
+    match step.action {
+        Action::Slack { .. } => "a Slack message may not have been posted, or twice",
+        Action::RunJob { .. } => "a job may not have been started, or twice",
+        Action::SetSchedule { .. } => "a schedule may not have been set",
+        Action::LinkTarget { .. } => "a target may not have been linked",
+    }
 }
 
 /// What came of the steps before, as far as a message must tell it.
@@ -217,9 +234,13 @@ pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Opti
     let about = About { tenant, occurred_at: deps.clock.now(), of: storms::Of::Worker };
     Ok(match one(deps, about, step, &Before::default()).await? {
         Went::Wait(why, _) | Went::NotNow(why, _) => Some(why),
-        Went::Busy(_) | Went::Settled | Went::Superseded | Went::Failed(_) | Went::Held | Went::Folded => {
-            None
-        }
+        Went::Busy(_)
+        | Went::Settled
+        | Went::Superseded
+        | Went::Unknown
+        | Went::Failed(_)
+        | Went::Held
+        | Went::Folded => None,
     })
 }
 
@@ -248,6 +269,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         }
         Claim::Settled(StepState::Superseded) => return Ok(Went::Superseded),
         Claim::Settled(StepState::Folded) => return Ok(Went::Folded),
+        Claim::Settled(StepState::Unknown) => return Ok(Went::Unknown),
         Claim::Settled(_) => return Ok(Went::Settled),
         Claim::Held => return Ok(Went::Held),
         Claim::Busy { until } => {
@@ -379,7 +401,7 @@ async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> 
             StepState::Pending,
             Went::Wait(format!("rule `{}`, {}: {why}", step.rule, step.action.word()), None),
         ),
-        StepEnd::Unknown { .. } => (StepState::Unknown, Went::Settled),
+        StepEnd::Unknown { .. } => (StepState::Unknown, Went::Unknown),
         StepEnd::Superseded { .. } => (StepState::Superseded, Went::Superseded),
         StepEnd::Skipped { .. } => (StepState::Skipped, Went::Settled),
         StepEnd::Failed { why } => {

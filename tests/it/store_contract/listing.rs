@@ -62,7 +62,7 @@ pub(super) async fn every_filter_narrows(store: &Store) {
     one.event.error = "one of a kind".to_owned();
     store.remember(&one, LIVE).await.unwrap();
     store.record_decision(verdicts(&decision(1, LIVE, &[tell("x")]))).await.unwrap();
-    store.attempted(&id(1), LIVE, "w1", Outcome::Dead, None, at(1)).await.unwrap();
+    store.attempted(&id(1), LIVE, "w1", Outcome::Dead, Some("Nobody answered."), at(1)).await.unwrap();
     let before = list(store, &Filter::default(), 10).await[0].row;
     store.record_quiet(&[quiet(2)]).await.unwrap();
 
@@ -78,6 +78,7 @@ pub(super) async fn every_filter_narrows(store: &Store) {
         Filter { kind: text("discover"), ..none() },
         Filter { status: text("DISCOVER_FAILED"), ..none() },
         Filter { outcome: Some(Outcome::Dead), ..none() },
+        Filter { why: text("NOBODY answered"), ..none() },
         Filter { rule: text("rule"), ..none() },
         Filter { error: text("OF A k"), ..none() },
         Filter { until: Some(at(2)), ..none() },
@@ -169,4 +170,25 @@ pub(super) async fn record_tells_all(store: &Store) {
     let found: Vec<_> = record.steps.iter().map(|found| found.step.key.clone()).collect();
     assert_eq!(found, [keys[0].clone(), keys[1].clone(), replayed.steps[0].key.clone()]);
     assert_eq!((record.attempts[0].number, record.attempts[0].why.as_deref()), (1, Some("503")));
+}
+
+pub(super) async fn what_waits_is_found_as_retrying(store: &Store) {
+    for number in 1..=4 {
+        store.remember(&arrival(number), LIVE).await.unwrap();
+    }
+    store
+        .attempted(&id(2), LIVE, "w1", Outcome::Open, Some("Slack asks us to slow down"), at(1))
+        .await
+        .unwrap();
+    store.attempted(&id(3), LIVE, "w1", Outcome::Retrying, Some("no answer"), at(1)).await.unwrap();
+    store
+        .attempted(&id(4), LIVE, "w1", Outcome::Done, Some("a Slack message may not have been posted"), at(1))
+        .await
+        .unwrap();
+    let filter = Filter { outcome: Some(Outcome::Retrying), ..Filter::default() };
+    assert_eq!(sequences(&list(store, &filter, 10).await), [3, 2]);
+    let following = Filter { after_row: Some(0), ..filter };
+    assert_eq!(sequences(&list(store, &following, 10).await), [2, 3]);
+    let open = Filter { outcome: Some(Outcome::Open), ..Filter::default() };
+    assert_eq!(sequences(&list(store, &open, 10).await), [2, 1]);
 }

@@ -47,6 +47,10 @@ pub(crate) struct Select {
     #[arg(long, value_name = "TEXT")]
     pub(crate) error: Option<String>,
 
+    /// With this in what kept us from it, or in what we can't be sure of
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+
     /// That came in at this endpoint
     #[arg(long, value_name = "NAME")]
     pub(crate) endpoint: Option<String>,
@@ -88,6 +92,7 @@ impl Select {
             outcome: self.outcome,
             rule: self.rule.clone(),
             error: self.error.clone(),
+            why: self.why.clone(),
             since: self.since.map(|when| when.at(now)),
             until: self.until.map(|when| when.at(now)),
             ..Filter::default()
@@ -131,6 +136,7 @@ mod tests {
             "--outcome=no_rule",
             "--rule=e",
             "--error=401",
+            "--why=timeout",
             "--endpoint=f",
             "--env=g",
             "--since=2h",
@@ -149,6 +155,7 @@ mod tests {
             outcome: Some(Outcome::NoRule),
             rule: text("e"),
             error: text("401"),
+            why: text("timeout"),
             since: Some("2026-03-02T10:00:00Z".parse().unwrap()),
             until: Some("2026-03-02T11:00:00Z".parse().unwrap()),
             from_sequence: None,

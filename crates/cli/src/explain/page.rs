@@ -11,6 +11,10 @@ use crate::output::{bold, clean, dim, first_line, green, red, stamp, yellow};
 
 pub(super) fn lines(explained: &Explained, now: Timestamp, for_person: bool) -> Vec<String> {
     let mut lines = vec![bold(&explained.headline)];
+    if let Some(why) = &explained.unreadable {
+        lines.push(red(format!("It could not be read, so no rule was asked: {}", clean(why))));
+        return lines;
+    }
     lines.push(match explained.decided_at {
         Some(at) => format!(
             "decided {} in run {} by rulebook {}",

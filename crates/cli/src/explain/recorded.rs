@@ -10,7 +10,7 @@ use domain::plan::{Decision, LIVE, Verdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
 use store::{Access, Store};
 
-use super::{Explained, headline, read};
+use super::{Explained, headline, read, unreadable};
 use crate::Common;
 use crate::events::{open_log, unknown};
 use crate::output::clean;
@@ -70,6 +70,13 @@ pub(super) async fn explain(
         decided_by,
         current_rulebook: current_version,
         notes,
+        unreadable: unreadable(&envelope, config).map(|why| {
+            let id = &record.row.event.id;
+            match record.row.outcome {
+                Outcome::Dead => format!("{why}; it is in the dead letters: gluehook dead show {id}"),
+                _ => why,
+            }
+        }),
         headline: format!("Event {}: {}", record.row.event.id, headline(&event)),
         recorded: decision.map(|decision| decision.verdicts.clone()).unwrap_or_default(),
         recorded_steps: decision.map(|decision| steps(&record, decision)).unwrap_or_default(),

@@ -72,12 +72,6 @@ fn what_nobody_knows_is_said_and_given_facts_are_used() {
 }
 
 #[test]
-fn a_body_that_is_not_json_is_of_unknown_kind() {
-    let page = explained("not json", Facts::default());
-    assert!(page.starts_with("unknown\n") && page.contains("No rule matched."), "{page}");
-}
-
-#[test]
 fn a_rule_that_matched_without_a_change_is_told_as_such() {
     let rules = "[[rule]]\nname = 'r'\nchanged = 'event.status'\n";
     let rulebook = Rulebook::parse(rules).unwrap();
@@ -87,4 +81,11 @@ fn a_rule_that_matched_without_a_change_is_told_as_such() {
     let explained = of_body(&Config::default(), &rulebook, body, facts, now).unwrap();
     let page = page::lines(&explained, now, false).join("\n");
     assert!(page.contains("No rule acted.") && page.contains("nothing has changed since"), "{page}");
+}
+
+#[test]
+fn a_body_that_is_no_json_was_read_by_no_rule() {
+    let page = explained("not json", Facts::default());
+    assert!(page.contains("It could not be read, so no rule was asked: the body can't be read: "), "{page}");
+    assert!(page.contains("dead letters") && !page.contains("No rule matched"), "{page}");
 }

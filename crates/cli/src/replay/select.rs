@@ -41,9 +41,10 @@ fn needs_log(select: &Select) -> bool {
         outcome,
         rule,
         error,
+        why,
         env,
     } = select;
-    [flow, tap, job, rule, error, env].iter().any(|text| text.is_some()) || outcome.is_some()
+    [flow, tap, job, rule, error, why, env].iter().any(|text| text.is_some()) || outcome.is_some()
 }
 
 /// Plans for each event that is meant, in the order of the stream.

@@ -92,6 +92,12 @@ pub(super) fn run(common: &Common, args: &Args) -> Result<ExitCode> {
 
 /// `text` none: the built-in rulebook.
 fn find(text: Option<&str>, scenarios: &[(String, Scenario)]) -> Found {
+    // As the worker has it, which takes an emptied file for a mistake.
+    if text.is_some_and(|text| text.trim().is_empty()) {
+        let complaint = Complaint::general("it is empty; a rulebook without rules says so in a comment");
+        let findings = vec![Finding { severity: Severity::Error, complaint }];
+        return Found { rulebook: None, findings, untried: Vec::new() };
+    }
     let parsed = text.map_or_else(|| Ok(Rulebook::built_in()), Rulebook::parse);
     let rulebook = match parsed {
         Ok(rulebook) => rulebook,
@@ -195,5 +201,11 @@ mod tests {
         let found = find(Some(&text.replace("COMPLETE'", "COMPLETED' and event.failed")), &[]);
         assert!(!found.sound(false), "{found:?}");
         assert!(find(None, &scenario::shipped()).sound(true));
+    }
+
+    #[test]
+    fn an_empty_file_is_a_mistake_and_one_with_a_comment_is_not() {
+        assert!(!find(Some(" \n"), &[]).sound(false));
+        assert!(find(Some("# no rules\n"), &[]).sound(true));
     }
 }

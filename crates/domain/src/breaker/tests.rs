@@ -249,3 +249,24 @@ fn one_refusal_of_our_key_opens_it_and_one_success_closes_it() {
     assert_eq!(breaker.permit("a", at(3)), Permit::Yes);
     assert!(!breaker.saw("a", Sign::Well, at(3)) && !breaker.is_open());
 }
+
+#[test]
+fn a_service_that_goes_on_asking_us_to_slow_down_is_left_alone_longer_each_time() {
+    let mut breaker = Breaker::default();
+    let mut now = at(0);
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        for tenant in ["a", "b", "c"] {
+            breaker.saw(tenant, Sign::SlowDown(None), now);
+        }
+        let wait = Duration::from_secs(seconds);
+        assert_eq!(breaker.permit("d", now), Permit::No(wait), "calls under way together count as one");
+        now = now.checked_add(wait).unwrap();
+        assert_eq!(breaker.permit("d", now), Permit::Yes);
+    }
+    breaker.saw("a", Sign::SlowDown(Some(Duration::from_secs(3))), now);
+    assert_eq!(breaker.permit("d", now), Permit::No(Duration::from_secs(3)), "what is asked for counts");
+    now = now.checked_add(Duration::from_secs(3)).unwrap();
+    breaker.saw("a", Sign::Well, now);
+    breaker.saw("a", Sign::SlowDown(None), now);
+    assert_eq!(breaker.permit("d", now), Permit::No(Duration::from_secs(1)), "once answered, it begins anew");
+}

@@ -89,3 +89,56 @@ fn an_empty_text_says_none_where_there_is_a_default() {
     let text = format!("{SAMPLE}\n[[hotglue.flow]]\nflow_id = \"x\"\nschedule = \"\"\n");
     assert_eq!(Config::parse(&text).expect("valid").hotglue.flow("x").schedule, None);
 }
+
+#[test]
+fn each_mistake_in_a_proof_is_named() {
+    let said = |proof: &str| complaint(&SAMPLE.replace("secrets =", &format!("proof = {proof}\nsecrets =")));
+    for (proof, told) in [
+        (
+            r#"{ header = "X-S", hash = "md5" }"#,
+            r#"hash = "md5" in proof is not supported; known here: sha1, sha256"#,
+        ),
+        (r#"{ header = "X-S", hash = "SHA-256" }"#, "did you mean sha256?"),
+        (
+            r#"{ header = "X-S", hash = "sha1", encoding = "base32" }"#,
+            "encoding = \"base32\" in proof is not supported; known here: hex, base64",
+        ),
+        (
+            r#"{ header = "X-S", hash = "sha1", template = "{ts}.{body}" }"#,
+            "`template` in proof is not supported yet",
+        ),
+        (r#"{ basic = true }"#, "`basic` in proof is not supported yet"),
+        (r#"{ heder = "X-S", hash = "sha1" }"#, "unknown name `heder`; did you mean `header`?"),
+        (r#"{ header = 5, hash = "sha1" }"#, "`header` in proof must be a text in quotes"),
+        (r#"{ hash = "sha1" }"#, "proof has no `header`"),
+        (r#"{ header = "X-S" }"#, "proof has no `hash`"),
+        (r#""basic""#, "proof = \"basic\" is not supported yet"),
+        (r#""nome""#, "did you mean \"none\"?"),
+        ("5", "proof as \"none\", or as a table such as"),
+    ] {
+        let said = said(proof);
+        assert!(said.starts_with("line 5, ") && said.contains(told), "{proof}: {said}");
+    }
+    let text = SAMPLE.replace(
+        "secrets =",
+        "proof = { header = \"X-S\", hash = \"sha256\", encoding = \"base64\", prefix = \"v1=\" }\nsecrets =",
+    );
+    let Proof::Hmac { header, prefix, .. } = Config::parse(&text).expect("valid").endpoint[0].proof() else {
+        panic!()
+    };
+    assert_eq!((header.as_str(), prefix.as_deref()), ("x-s", Some("v1=")));
+}
+
+#[test]
+fn a_source_that_is_planned_is_not_called_unknown() {
+    let said = complaint(&SAMPLE.replace("source  = \"hotglue\"", "source = \"etlworks\""));
+    assert_eq!(said, "line 4, column 10: source = \"etlworks\" is not supported yet; known here: hotglue");
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_or_proves_nothing_with_secrets_is_refused() {
+    let said = complaint(&SAMPLE.replace("secrets =", "max_body = \"0\"\nsecrets ="));
+    assert!(said.contains("endpoint `hotglue`: max_body = \"0\" takes no body"), "{said}");
+    let said = complaint(&SAMPLE.replace("secrets =", "proof = \"none\"\nsecrets ="));
+    assert!(said.contains("has secrets and proof = \"none\""), "{said}");
+}

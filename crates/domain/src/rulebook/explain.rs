@@ -150,11 +150,15 @@ fn would_ask(needs: &Needs) -> String {
 }
 
 fn says(fate: &Fate) -> String {
-    let verdict = match fate {
-        Fate::Asks(needs) => return would_ask(needs),
-        Fate::Waits { for_rule } => return format!("matches, unless `{for_rule}` matches too"),
-        Fate::Settled { verdict, .. } => verdict,
-    };
+    match fate {
+        Fate::Asks(needs) => would_ask(needs),
+        Fate::Waits { for_rule } => format!("matches, unless `{for_rule}` matches too"),
+        Fate::Settled { verdict, .. } => in_words(verdict),
+    }
+}
+
+/// A verdict as it is told to people.
+pub(super) fn in_words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Off => "is off".to_owned(),
         Verdict::OtherKind => "is about other kinds of events".to_owned(),

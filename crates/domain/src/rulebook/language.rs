@@ -55,7 +55,8 @@ static EXPRESSIONS: LazyLock<Environment<'static>> = LazyLock::new(environment);
 
 struct Written(usize);
 
-/// Values that stand in a Slack text can't make mentions or links: `&`, `<` and `>` are escaped unless `|safe`.
+/// Values that stand in a Slack text can't make mentions or links, nor end a block of code: `&`, `<` and `>` are escaped, and
+/// three backticks are kept apart by spaces of no width, unless `|safe`.
 fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let written = state.get_or_insert_extension_with(|| Written(0)).0;
     let room = MOST_WRITTEN.saturating_sub(written);
@@ -73,14 +74,17 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
         return Ok(());
     }
     let mut rest = text;
-    while let Some(at) = rest.find(['&', '<', '>']) {
+    while let Some(at) = rest.find(['&', '<', '>', '`']) {
         out.write_str(&rest[..at])?;
-        out.write_str(match rest.as_bytes()[at] {
-            b'&' => "&amp;",
-            b'<' => "&lt;",
-            _ => "&gt;",
-        })?;
-        rest = &rest[at + 1..];
+        let backticks = rest[at..].bytes().take_while(|b| *b == b'`').count();
+        match rest.as_bytes()[at] {
+            b'&' => out.write_str("&amp;")?,
+            b'<' => out.write_str("&lt;")?,
+            b'>' => out.write_str("&gt;")?,
+            _ if backticks < 3 => out.write_str(&rest[at..at + backticks])?,
+            _ => (0..backticks).try_for_each(|_| out.write_str("`\u{200b}"))?,
+        }
+        rest = &rest[at + backticks.max(1)..];
     }
     out.write_str(rest)?;
     Ok(())

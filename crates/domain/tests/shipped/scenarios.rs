@@ -55,7 +55,10 @@ fn a_scenario_that_is_not_met_says_what_came_instead() {
         );
         Scenario::parse_file(&text).expect("readable").run(&book)[0].difference.clone().expect("not met")
     };
-    assert!(file("matches = []").contains("matches: expected [], found [\"job-failed\"]"));
+    assert!(
+        file("matches = []")
+            .contains("matches: expected none, found job-failed (`job-failed` matches: 1 step)")
+    );
     assert!(file("plan = []").contains("step 1: expected none, found `job-failed: slack :x: *t*"));
     assert!(file("plan = [\"job-failed: slack ~ nope\"]").contains("it does not contain `nope`"));
     assert!(file("plan = [\"job-failed: slack !~ SYNC\"]").contains("it contains `SYNC`"));

@@ -44,9 +44,10 @@ fn named(stream: String) -> String {
 fn report(at: &Map<String, Value>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     let summaries = [at.get("summary"), at.get("exportSummary"), at.get("export_summary")];
-    for summary in summaries.into_iter().flatten().filter_map(Value::as_object).chain([at]) {
+    let named = summaries.into_iter().flatten().filter_map(Value::as_object).map(|summary| (summary, true));
+    for (summary, is_named) in named.chain([(at, false)]) {
         for (stream, value) in summary {
-            if let Some(failed) = from_summary(value) {
+            if let Some(failed) = from_summary(value, is_named) {
                 counts.entry(stream.clone()).or_insert(failed);
             }
         }
@@ -61,11 +62,15 @@ fn report(at: &Map<String, Value>) -> BTreeMap<String, u64> {
     counts
 }
 
-fn from_summary(value: &Value) -> Option<u64> {
+/// `is_named`: it stands in a summary, so a count of failures may stand there alone. Elsewhere it could be about anything.
+fn from_summary(value: &Value, is_named: bool) -> Option<u64> {
     let fields = value.as_object()?;
-    let known =
-        ["success", "existing", "updated"].iter().any(|name| fields.get(*name).is_some_and(Value::is_number));
-    if known { fields.get("fail").and_then(Value::as_u64) } else { None }
+    let is_summary = || {
+        ["success", "existing", "updated"].iter().any(|name| fields.get(*name).is_some_and(Value::is_number))
+    };
+    // `fail` in the target's state; "success/failed" is how the dashboard names the counts.
+    let failed = fields.get("fail").or_else(|| fields.get("failed")).and_then(Value::as_u64)?;
+    (is_named || is_summary()).then_some(failed)
 }
 
 fn from_bookmarks(value: &Value) -> Option<u64> {
@@ -119,6 +124,22 @@ mod tests {
     fn a_summary_alone_is_believed() {
         let payload = json!({"metrics": {"exportSummary": {"BuyOrders": {"success": 0, "fail": 3, "existing": 0, "updated": 0}}}});
         assert_eq!(counted(&payload), BTreeMap::from([("BuyOrders".to_owned(), 3)]));
+    }
+
+    #[test]
+    fn a_summary_is_one_also_when_little_stands_in_it() {
+        for (summary, failed) in [
+            (json!({"fail": 2}), 2),
+            (json!({"success": 0, "failed": 2}), 2),
+            (json!({"fail": 1, "failed": 9}), 1),
+        ] {
+            let payload = json!({"state": {"summary": {"BuyOrders": summary}}});
+            assert_eq!(counted(&payload), BTreeMap::from([("BuyOrders".to_owned(), failed)]), "{payload}");
+        }
+        let elsewhere = json!({"metrics": {"tries": {"fail": 2}, "checks": {"failed": true, "success": 1}}});
+        assert!(counted(&elsewhere).is_empty(), "what is no summary counts nothing");
+        let known = json!({"metrics": {"BuyOrders": {"success": 1, "failed": 2}}});
+        assert_eq!(counted(&known)["BuyOrders"], 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::ScenarioCase;
 use crate::action::Action;
 use crate::plan::{Plan, Step, Verdict};
 use crate::rulebook::Rulebook;
+use crate::rulebook::explain::in_words;
 
 pub(super) fn takes(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Matched { .. } | Verdict::Shadow { .. })
@@ -42,13 +43,21 @@ pub(super) fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Resu
         one.sort();
         other.sort();
         if one != other {
-            let verdict = |name: &String| format!("{name}: {:?}", verdicts.get(name.as_str()));
+            let verdict = |name: &String| {
+                let words = verdicts.get(name.as_str()).map(|verdict| in_words(verdict));
+                format!("`{name}` {}", words.unwrap_or_else(|| "was not asked".to_owned()))
+            };
             let differing = one
                 .iter()
                 .filter(|name| !other.contains(name))
                 .chain(other.iter().filter(|name| !one.contains(name)));
             let differing: Vec<_> = differing.map(verdict).collect();
-            return Err(format!("{word}: expected {expected:?}, found {found:?} ({})", differing.join("; ")));
+            return Err(format!(
+                "{word}: expected {}, found {} ({})",
+                listed(expected),
+                listed(&found),
+                differing.join("; ")
+            ));
         }
     }
     let Some(expected) = &case.plan else { return Ok(()) };
@@ -65,6 +74,10 @@ pub(super) fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Resu
         }
     }
     Ok(())
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Lines of a message that are expected.

@@ -249,6 +249,16 @@ fn values_in_slack_texts_make_no_mentions_and_authors_do() {
 }
 
 #[test]
+fn no_value_ends_a_block_of_code() {
+    for run in ["```", "````", "``````"] {
+        let text = told(&format!("```\n{{{{ 'a{run}b' }}}}\n```"));
+        assert_eq!(text.matches("```").count(), 2, "{text:?}");
+        assert_eq!(text.matches('`').count(), 6 + run.len(), "nothing is lost: {text:?}");
+    }
+    assert_eq!(told("{{ '`a` ``b``' }}"), "`a` ``b``");
+}
+
+#[test]
 fn names_of_jobs_are_not_escaped() {
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='run_job'\nname='a&{{ event.error }}'\n";
     let plan = decided(&book(text), &failed_job(), &Facts::default());
