@@ -114,7 +114,8 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
     let jetstream = config.jetstream.clone();
     let names = endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect();
     let mut watch =
-        Watch::new(bus.clone(), jetstream, args.setup, largest, names, readiness.clone(), queue.clone());
+        Watch::new(bus.clone(), jetstream, args.setup, largest, names, readiness.clone(), queue.clone())
+            .asking(args.monitor.nats_monitor_url.clone());
     watch.begin().await.map_err(failed)?;
     let told: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
     tracing::info!(
