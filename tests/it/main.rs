@@ -9,6 +9,8 @@ mod chaos;
 mod fuzz_corpus;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.
 mod ingest_http;
+/// What ingest and doctor say of a power cut, by what nats-server's monitoring port tells.
+mod ingest_promise;
 /// Ingest without a broker: what is answered 2xx while NATS is away, slow, full or wrong arrives once.
 mod ingest_spool;
 /// Rules that pause when they would touch too many tenants, and schedules that are put back.

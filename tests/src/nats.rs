@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 pub struct NatsServer {
     /// `nats://127.0.0.1:<port>`; stays the same over restarts.
     pub url: String,
+    /// `http://127.0.0.1:<port>` of its monitoring port, where its configuration has one ([`NatsServer::MONITORED`]).
+    pub monitor: Option<String>,
     port: u16,
     config: PathBuf,
     process: Option<Child>,
@@ -32,6 +34,9 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
+    /// A line of the configuration: there is a monitoring port, which the server chooses.
+    pub const MONITORED: &str = "http: \"127.0.0.1:-1\"";
+
     /// Starts a server with `JetStream`.
     pub async fn start() -> Self {
         Self::start_with("").await
@@ -60,7 +65,8 @@ impl NatsServer {
     /// Starts a server with `JetStream` that has every message on its disk before it acknowledges it.
     pub async fn start_syncing() -> Self {
         let config = |home: &Path| {
-            format!("jetstream {{ store_dir: {:?}, sync_interval: always }}\n", home.join("store"))
+            let store = home.join("store");
+            format!("jetstream {{ store_dir: {store:?}, sync_interval: always }}\n{}\n", Self::MONITORED)
         };
         Self::start_in(config, Vec::new()).await
     }
@@ -74,7 +80,8 @@ impl NatsServer {
         let home = tempfile::Builder::new().prefix("gluehook-nats-").tempdir().expect("a directory is made");
         let path = home.path().join("nats.conf");
         fs::write(&path, config(home.path())).expect("the configuration is written");
-        let mut server = Self { url: String::new(), port: 0, config: path, process: None, env, home };
+        let mut server =
+            Self { url: String::new(), monitor: None, port: 0, config: path, process: None, env, home };
         server.start_again().await;
         server
     }
@@ -157,10 +164,11 @@ impl NatsServer {
             if let Some(status) = process.try_wait()? {
                 bail!("nats-server ended at once: {status}");
             }
-            let port = fs::read_to_string(&file).ok().and_then(|text| port_in(&text));
-            if let Some(port) = port
+            let told = fs::read_to_string(&file).unwrap_or_default();
+            if let Some(port) = port_in(&told)
                 && answers(port).await
             {
+                self.monitor = monitor_in(&told);
                 self.port = port;
                 self.url = format!("nats://127.0.0.1:{port}");
                 self.process = Some(process);
@@ -205,6 +213,12 @@ pub fn program() -> Result<PathBuf> {
 fn port_in(text: &str) -> Option<u16> {
     let ports: serde_json::Value = serde_json::from_str(text).ok()?;
     ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+/// `{"monitoring":["http://127.0.0.1:35506"], …}`
+fn monitor_in(text: &str) -> Option<String> {
+    let ports: serde_json::Value = serde_json::from_str(text).ok()?;
+    ports["monitoring"][0].as_str().map(str::to_owned)
 }
 
 /// The server greets with its INFO.

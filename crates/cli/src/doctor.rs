@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bus::permissions::{self, Duty};
-use bus::{Bus, CheckError, Room, StreamName};
+use bus::{Bus, CheckError, MonitorUrl, Room, StreamName, Sync};
 use domain::config::{Config, SecretRef};
 use domain::event::Kind;
 use domain::journal::Filter;
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Don't ask hotglue and Slack
     #[arg(long)]
     offline: bool,
+
+    #[command(flatten)]
+    monitor: bus::MonitorArgs,
 }
 
 /// How one check went.
@@ -84,7 +87,8 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     if let (Some(loaded), Some(rulebook)) = (&loaded, &rulebook) {
         needs_of_rules(&loaded.config, rulebook, &mut checks);
     }
-    nats(common, loaded.as_ref().map(|loaded| &loaded.config), &mut checks).await;
+    let monitor = args.monitor.nats_monitor_url.as_ref();
+    nats(common, loaded.as_ref().map(|loaded| &loaded.config), monitor, &mut checks).await;
     event_log(common, &mut checks).await;
     paused(common, &mut checks).await;
     untold(common, &mut checks).await;
@@ -262,7 +266,7 @@ fn needs_of_rules(config: &Config, rulebook: &Rulebook, checks: &mut Checks) {
     }
 }
 
-async fn nats(common: &Common, config: Option<&Config>, checks: &mut Checks) {
+async fn nats(common: &Common, config: Option<&Config>, monitor: Option<&MonitorUrl>, checks: &mut Checks) {
     let what = format!("NATS at {}", common.bus.nats_url);
     let bus = match Bus::connect(&common.bus, "gluehook-doctor").await {
         Ok(bus) => bus,
@@ -293,17 +297,47 @@ async fn nats(common: &Common, config: Option<&Config>, checks: &mut Checks) {
             checks.bad(
                 "streams and consumers",
                 said.join("\n"),
-                "`gluehook setup` creates what is missing; `gluehook setup --update` changes what differs",
+                "`gluehook setup` creates what is missing; `gluehook setup --update` changes what differs; a paused consumer goes on by itself or when it is resumed",
             );
         }
         Err(CheckError::Connection(why)) => checks.bad("streams and consumers", why.to_string(), ""),
     }
-    checks.warning(
-        "sync_interval of nats-server",
-        "can't be asked over NATS",
-        "make sure its jetstream block says sync_interval: always, as `gluehook up` and deploy/nats.conf do; otherwise a power cut may lose two minutes",
-    );
+    syncs(&bus, monitor, checks).await;
     bus.drain().await;
+}
+
+/// Does what NATS has acknowledged survive a power cut?
+async fn syncs(bus: &Bus, monitor: Option<&MonitorUrl>, checks: &mut Checks) {
+    const WHAT: &str = "sync_interval of nats-server";
+    const ALWAYS: &str = "make sure its jetstream block says sync_interval: always, as `gluehook up` and deploy/nats.conf do; otherwise a power cut may lose two minutes";
+    let Some(monitor) = monitor else {
+        let mend = format!("--nats-monitor-url http://HOST:8222 asks its monitoring port; or {ALWAYS}");
+        checks.warning(WHAT, "can't be asked over NATS", &mend);
+        return;
+    };
+    match bus::monitored(monitor).await {
+        Ok(told) => {
+            let whose = if bus.server_id().as_ref() == Some(&told.server_id) {
+                String::new()
+            } else {
+                format!(" (told by {monitor}, another server than the one at {})", bus.url())
+            };
+            match told.sync {
+                Sync::Always => {
+                    checks.good(WHAT, format!("always: an acknowledged event survives a power cut{whose}"));
+                }
+                Sync::Every(interval) => checks.warning(
+                    WHAT,
+                    format!(
+                        "{} s: a power cut can lose what was acknowledged since the last time{whose}",
+                        interval.as_secs_f64()
+                    ),
+                    "say sync_interval: always in its jetstream block, as `gluehook up` and deploy/nats.conf do",
+                ),
+            }
+        }
+        Err(why) => checks.warning(WHAT, why, ALWAYS),
+    }
 }
 
 /// What may this NATS user do? Looking is a must; the rest is an operator's, and a developer does without.

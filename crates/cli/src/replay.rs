@@ -259,9 +259,10 @@ impl House<'_> {
         if already > 0 {
             // When they were queued, only the queue knows.
             let there = bus::replay::runs::queued(bus, run).await?;
-            events.retain(|event| there.iter().all(|other| other.sequence != event.sequence));
             events.extend(there);
-            events.sort_by_key(|event| event.sequence);
+            // Of the two that tell of one event, the stream's came first.
+            events.sort_by_key(|event| (event.sequence, event.stored_at));
+            events.dedup_by_key(|event| event.sequence);
         }
         follow::follow(common, bus, self.log.as_ref().ok(), run, events).await
     }

@@ -2,8 +2,10 @@
 //! screen. Ctrl-C stops them in the order in which nothing is lost: ingest, worker, nats-server.
 
 use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,8 +16,8 @@ use tokio::net::TcpStream;
 
 use crate::files::{self, Loaded};
 use crate::processes::{
-    self, Lines, NatsServer, Processes, Spec, answering, find_nats_server, listening, local_http,
-    private_dir, sibling,
+    self, Lines, NatsServer, Processes, Spec, answering, find_nats_server, free_address, listening,
+    local_http, private_dir, sibling,
 };
 use crate::{Common, Misused, output};
 
@@ -56,6 +58,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let config = configuration(common)?;
+    // Held until everything has stopped.
+    let _lock = lock(&args.data)?;
     let shutdown = Shutdown::on_signals().context("signals can't be received")?;
     let mut processes = Processes::new(Lines::Shown);
     let ran = tokio::select! {
@@ -77,13 +81,40 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     Ok(if ran.is_ok() && complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Makes the directory ours alone: two servers over one store would ruin it. The lock ends with the process, however it ends.
+fn lock(data: &Path) -> Result<File> {
+    private_dir(data)?;
+    let path = data.join("lock");
+    let cannot = || format!("{} can't be written", path.display());
+    let mut file = File::options().create(true).read(true).write(true).truncate(false).open(&path);
+    let file = file.as_mut().map_err(|error| anyhow::anyhow!("{}: {error}", cannot()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut who = String::new();
+            let _unknown = file.read_to_string(&mut who);
+            let who =
+                if who.trim().is_empty() { String::new() } else { format!(" (process {})", who.trim()) };
+            return Err(Misused(format!(
+                "another `gluehook up`{who} has the directory {}: stop that first, or give this one a directory of its own with --data, and ports of its own",
+                data.display()
+            ))
+            .into());
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+    }
+    file.set_len(0).with_context(cannot)?;
+    write!(file, "{}", std::process::id()).with_context(cannot)?;
+    file.try_clone().with_context(cannot)
+}
+
 /// Starts everything and then waits for what must not happen.
 async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Processes) -> Result<()> {
     // Found first: a program that is missing must not be noticed with half of the others running.
     let (ingest, worker) = (sibling("gluehook-ingest")?, sibling("gluehook-worker")?);
-    private_dir(&args.data)?;
     let listen = own_nats(common, args).await?;
     let own_nats = listen.is_some();
+    let mut monitor = None;
     if !own_nats && args.nats_server.is_some() {
         return Err(Misused(format!(
             "--nats-server is to be run, but --nats-url ({}) names a server that runs already: leave one of them out",
@@ -92,7 +123,9 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
         .into());
     }
     if let Some(listen) = listen {
-        start_nats(args, listen, processes).await?;
+        let address = free_address().context("there is no free port for nats-server's monitoring")?;
+        monitor = Some(address);
+        start_nats(args, listen, address, processes).await?;
     }
     let database = common.store.database_url.clone();
     let http = local_http()?;
@@ -111,6 +144,9 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     let mut spec = own(common, "ingest", ingest, admin);
     spec.args.extend(["--listen".into(), args.listen.to_string().into()]);
     spec.args.extend(["--spool".into(), args.data.join("spool").into()]);
+    if let Some(monitor) = monitor {
+        spec.args.extend(["--nats-monitor-url".into(), format!("http://{monitor}").into()]);
+    }
     processes.start(spec).await?;
     let ready = format!("http://{admin}/readyz");
     processes.wait_for("ingest was not ready", PATIENCE, answering(&http, &ready)).await?;
@@ -138,10 +174,15 @@ async fn own_nats(common: &Common, args: &Args) -> Result<Option<SocketAddr>> {
     Ok(None)
 }
 
-async fn start_nats(args: &Args, listen: SocketAddr, processes: &mut Processes) -> Result<()> {
+async fn start_nats(
+    args: &Args,
+    listen: SocketAddr,
+    monitor: SocketAddr,
+    processes: &mut Processes,
+) -> Result<()> {
     let program =
         find_nats_server(args.nats_server.clone(), args.data.clone(), |line| output::note(line)).await?;
-    processes.start(NatsServer { program, listen, data: &args.data }.spec()?).await?;
+    processes.start(NatsServer { program, listen, monitor, data: &args.data }.spec()?).await?;
     processes.wait_for("nats-server did not start", PATIENCE, listening(listen)).await
 }
 
@@ -261,6 +302,20 @@ mod tests {
             assert_eq!(Config::parse(text).unwrap().endpoint.len(), 1);
         }
         assert!(BEGIN.starts_with(BEGIN_ENDPOINT));
+    }
+
+    #[test]
+    fn a_data_directory_has_one_owner_who_is_named_to_the_next() {
+        let data = std::env::temp_dir().join(format!("gluehook-up-{}", std::process::id()));
+        let held = lock(&data).unwrap();
+        let said = lock(&data).unwrap_err().to_string();
+        assert!(
+            said.contains(&format!("(process {})", std::process::id())) && said.contains("--data"),
+            "{said}"
+        );
+        drop(held);
+        lock(&data).unwrap();
+        std::fs::remove_dir_all(&data).unwrap();
     }
 
     #[test]

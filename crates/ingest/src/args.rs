@@ -26,7 +26,7 @@ pub struct Args {
     pub spool: Option<PathBuf>,
 
     /// Most bytes of events in the spool; the file may take twice as much of the disk
-    #[arg(long, env = "GLUEHOOK_SPOOL_MAX", default_value = "1GiB", value_name = "SIZE", value_parser = domain::span::bytes)]
+    #[arg(long, env = "GLUEHOOK_SPOOL_MAX", default_value = "1GiB", value_name = "SIZE", value_parser = spool_max)]
     pub spool_max: u64,
 
     /// What a 2xx stands for: the broker's acknowledgement, or our own journal in --spool
@@ -41,6 +41,9 @@ pub struct Args {
     pub bus: bus::Args,
 
     #[command(flatten)]
+    pub monitor: bus::MonitorArgs,
+
+    #[command(flatten)]
     pub service: service::Args,
 }
 
@@ -52,6 +55,19 @@ pub enum Durability {
     Broker,
     /// The event is in the journal on our own disk, and stays there until JetStream surely has it
     Journal,
+}
+
+/// A spool that takes no event helps nobody.
+const SMALLEST_SPOOL: u64 = 4 * 1024;
+
+fn spool_max(text: &str) -> Result<u64, String> {
+    let bytes = domain::span::bytes(text)?;
+    if bytes < SMALLEST_SPOOL {
+        return Err(format!(
+            "a spool of {bytes} bytes has no room for an event: give it as much as an outage brings, such as \"1GiB\""
+        ));
+    }
+    Ok(bytes)
 }
 
 impl Args {
@@ -74,6 +90,16 @@ mod tests {
             let variable = format!("GLUEHOOK_{}", long.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(variable.as_str()));
         }
+    }
+
+    #[test]
+    fn a_spool_without_room_for_an_event_is_a_sentence() {
+        for wrong in ["0", "1", "100B"] {
+            let said =
+                Args::try_parse_from(["gluehook-ingest", "--spool-max", wrong]).unwrap_err().to_string();
+            assert!(said.contains("has no room for an event"), "{said}");
+        }
+        assert_eq!(Args::try_parse_from(["gluehook-ingest", "--spool-max=8KiB"]).unwrap().spool_max, 8192);
     }
 
     #[test]

@@ -66,10 +66,17 @@ fn age(oldest: Timestamp, now: Timestamp) -> u64 {
 fn usable(stats: &Stats, max: u64) -> Result<(), String> {
     match &stats.trouble {
         Some(why) => Err(why.clone()),
-        None if stats.full => Err(format!(
-            "the spool is full ({} of {max} bytes, {} events that NATS has not acknowledged and {} kept): see why NATS takes nothing, or raise --spool-max",
-            stats.bytes, stats.unsent, stats.kept
-        )),
+        None if stats.full => {
+            let mend = if stats.kept > stats.unsent {
+                "raise --spool-max, or lower --journal-keep as far as nats-server's sync_interval allows"
+            } else {
+                "see why NATS takes nothing, or raise --spool-max"
+            };
+            Err(format!(
+                "the spool is full ({} of {max} bytes, {} events that NATS has not acknowledged and {} kept): {mend}",
+                stats.bytes, stats.unsent, stats.kept
+            ))
+        }
         None => Ok(()),
     }
 }
@@ -102,6 +109,10 @@ mod tests {
             said.contains("99 of 100 bytes") && said.contains("3 events") && said.contains("2 kept"),
             "{said}"
         );
+        assert!(said.contains("why NATS takes nothing"), "{said}");
+        // NATS is well; what it has acknowledged stays for its time.
+        let kept = usable(&Stats { unsent: 0, kept: 5, ..stats.clone() }, 100).unwrap_err();
+        assert!(kept.contains("--journal-keep") && !kept.contains("why NATS"), "{kept}");
         let broken = Stats { trouble: Some("the disk is gone".into()), ..stats };
         assert_eq!(usable(&broken, 100), Err("the disk is gone".into()));
         assert_eq!(usable(&Stats::default(), 100), Ok(()));

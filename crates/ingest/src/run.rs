@@ -17,7 +17,7 @@ use crate::args::{self, Args};
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::queue::{Durability, Queue};
 use crate::router::{Door, Limits, router};
-use crate::spool::{self, Spool};
+use crate::spool::{self, OpenError, Spool};
 use crate::watch::Watch;
 use crate::{drain, report, watch};
 
@@ -92,11 +92,17 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
 
     let mut registry = Registry::default();
     let metrics = IngestMetrics::register(&mut registry);
-    let durability = durability(args)?;
+    let Storing { durability, damaged } = durability(args)?;
     let readiness = Readiness::expecting(match durability.spool() {
         None => [watch::NATS, watch::STREAMS],
         Some(_) => [report::CHECK, watch::STREAMS],
     });
+    if let Some(why) = damaged {
+        let sentence =
+            format!("{why}. Until then events go to NATS alone, and are answered 503 while it takes none");
+        tracing::error!("{sentence}");
+        readiness.set(report::CHECK, Err(sentence));
+    }
     warn_of_open(&endpoints, &readiness);
     // Probes are answered to the very end, so that it can be seen.
     let admin_stop = CancellationToken::new();
@@ -108,7 +114,8 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
     let jetstream = config.jetstream.clone();
     let names = endpoints.iter().map(|endpoint| endpoint.name().to_owned()).collect();
     let mut watch =
-        Watch::new(bus.clone(), jetstream, args.setup, largest, names, readiness.clone(), queue.clone());
+        Watch::new(bus.clone(), jetstream, args.setup, largest, names, readiness.clone(), queue.clone())
+            .asking(args.monitor.nats_monitor_url.clone());
     watch.begin().await.map_err(failed)?;
     let told: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
     tracing::info!(
@@ -160,22 +167,34 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
     }
 }
 
-fn durability(args: &Args) -> Result<Durability, Failure> {
+/// Where events are stored.
+struct Storing {
+    durability: Durability,
+    /// Why the spool that was asked for is not among it: a person must look at it. What lies there stays untouched.
+    damaged: Option<String>,
+}
+
+/// A journal is what a 2xx stands for, so that nothing goes without it. A spool only helps while NATS is away: without it
+/// events are taken all the same, since hotglue does not post them again.
+fn durability(args: &Args) -> Result<Storing, Failure> {
     let keep = match args.durability {
         args::Durability::Broker => None,
         args::Durability::Journal => Some(args.journal_keep),
     };
-    let open = |directory: &Path| {
-        Spool::open(directory, spool::Limits { max_bytes: args.spool_max, keep })
-            .map_err(|error| Failure::Failed(error.to_string()))
-    };
-    match (&args.spool, args.durability) {
-        (None, _) => Ok(Durability::Broker { spool: None }),
-        (Some(directory), args::Durability::Broker) => {
-            Ok(Durability::Broker { spool: Some(open(directory)?) })
+    let open = |directory: &Path| Spool::open(directory, spool::Limits { max_bytes: args.spool_max, keep });
+    let failed = |error: OpenError| Failure::Failed(error.to_string());
+    let (durability, damaged) = match (&args.spool, args.durability) {
+        (None, _) => (Durability::Broker { spool: None }, None),
+        (Some(directory), args::Durability::Broker) => match open(directory) {
+            Ok(spool) => (Durability::Broker { spool: Some(spool) }, None),
+            Err(OpenError::Damaged(why)) => (Durability::Broker { spool: None }, Some(why)),
+            Err(error) => return Err(failed(error)),
+        },
+        (Some(directory), args::Durability::Journal) => {
+            (Durability::Journal { spool: open(directory).map_err(failed)? }, None)
         }
-        (Some(directory), args::Durability::Journal) => Ok(Durability::Journal { spool: open(directory)? }),
-    }
+    };
+    Ok(Storing { durability, damaged })
 }
 
 async fn close(spool: &Spool) {

@@ -9,6 +9,7 @@ mod file;
 mod index;
 mod keeper;
 mod record;
+mod untouched;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +47,14 @@ pub(crate) struct Limits {
 
 /// Why the spool can't be used: one sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct OpenError(String);
+pub(crate) enum OpenError {
+    /// What lies there can't be read any more, and is left as it is.
+    #[error("{0}")]
+    Damaged(String),
+    /// Nothing is known against what lies there.
+    #[error("{0}")]
+    Failed(String),
+}
 
 /// An event that is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +68,7 @@ pub(crate) struct Appended {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotSpooled {
     /// The limit of the spool is reached.
-    #[error("the spool is full: raise --spool-max, or see why NATS takes nothing")]
+    #[error("the spool is full: /readyz says of what; raise --spool-max if that is as it should be")]
     Full,
     /// More want to be stored than the disk can follow.
     #[error("more events came at once than the spool can write")]
@@ -146,7 +153,7 @@ impl Spool {
         let thread = std::thread::Builder::new()
             .name("spool".to_owned())
             .spawn(move || thread.run())
-            .map_err(|error| OpenError(format!("no thread can be started for the spool: {error}")))?;
+            .map_err(|error| OpenError::Failed(format!("no thread can be started for the spool: {error}")))?;
         let thread = Mutex::new(Some(thread));
         let directory = directory.to_owned();
         Ok(Self(Arc::new(Shared { directory, limits, requests, settled, ids, epoch, stats, thread })))

@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use bus::permissions::{self, Duty};
-use bus::{Bus, CheckError, ConnectError, Difference, Existing, Harm, Mark, Room, SetupError, StreamName};
+use bus::{
+    Bus, CheckError, ConnectError, Difference, Existing, Harm, Mark, MonitorUrl, Room, SetupError, StreamName,
+};
 use domain::config::Jetstream;
 use jiff::Timestamp;
 use service::CancellationToken;
 use service::probe::Readiness;
 use tokio::time::{sleep, timeout};
 
-use crate::promise::{Broker, promise};
+use crate::promise::{Broker, Syncs, promise};
 use crate::queue::Queue;
 
 /// How long the start waits for NATS before it goes on without.
@@ -51,6 +53,8 @@ pub(crate) struct Watch {
     setup: bool,
     /// Largest body that any endpoint takes.
     largest_body: u64,
+    /// Where the server tells how it syncs.
+    monitor: Option<MonitorUrl>,
     /// Names of the endpoints: what they are stored under must be allowed.
     endpoints: Vec<String>,
     readiness: Readiness,
@@ -79,6 +83,7 @@ impl Watch {
             jetstream,
             setup,
             largest_body,
+            monitor: None,
             endpoints,
             readiness,
             queue,
@@ -88,6 +93,10 @@ impl Watch {
             told: None,
             room: Room::Enough,
         }
+    }
+
+    pub(crate) fn asking(self, monitor: Option<MonitorUrl>) -> Self {
+        Self { monitor, ..self }
     }
 
     /// The first look, before anything is served. NATS may be away: then events go to the spool, or every webhook is
@@ -275,11 +284,29 @@ impl Watch {
                 self.compare(asked, highest, &mark);
                 self.room = mark.room();
                 let version = self.bus.server_version().unwrap_or_default();
-                self.tell(Some(Broker { version, replicas: mark.replicas }));
+                let syncs = self.syncs(mark.replicas).await;
+                self.tell(Some(Broker { version, replicas: mark.replicas, syncs }));
                 Found::Good
             }
             Err(error) => Found::Away(error.to_string()),
         }
+    }
+
+    /// How the server syncs. That it does not tell hinders nobody.
+    async fn syncs(&self, replicas: usize) -> Syncs {
+        let Some(url) = &self.monitor else { return Syncs::NotAsked };
+        let told = bus::monitored(url).await.and_then(|told| {
+            // Of several that replicate, any may be asked: they are expected to be configured alike.
+            if replicas > 1 || self.bus.server_id().as_ref() == Some(&told.server_id) {
+                return Ok(told.sync);
+            }
+            Err(format!(
+                "{url} is the monitoring port of another nats-server than that at {}",
+                self.bus.url()
+            ))
+        });
+        self.readiness.warn_about("monitor", told.as_ref().err().map(String::as_str));
+        told.map_or_else(Syncs::Silent, Syncs::Told)
     }
 
     /// A denied publish would look like a server that does not answer.

@@ -56,15 +56,32 @@ async fn a_damaged_spool_is_named_with_what_to_do_and_not_thrown_away() {
     assert!(!ingest.post(&body(1)).await.stored().1);
     ingest.program.kill().await;
     let whole = std::fs::read(spool.file()).unwrap();
-    std::fs::write(spool.file(), &whole[..whole.len() - 100]).unwrap();
-    let (code, said) = refuses(&spool.flags(&[])).await;
-    assert_eq!(code, 1, "{said}");
     let path = spool.file().display().to_string();
-    assert!(
-        said.contains(&format!("{path}: it is damaged")) && said.contains(&format!("mv {path}")),
-        "{said}"
-    );
-    assert_eq!(std::fs::read(spool.file()).unwrap().len(), whole.len() - 100);
+    let named =
+        |said: &str| said.contains(&format!("{path}: it is damaged")) && said.contains(&format!("mv {path}"));
+    let nats = NatsServer::start().await;
+    for damaged in
+        [&whole[..whole.len() - 100], &whole[..whole.len() - 4096], &[&whole[..], b"garbage"].concat()]
+    {
+        std::fs::write(spool.file(), damaged).unwrap();
+        // A journal is what a 2xx would stand for.
+        let (code, said) = refuses(&spool.flags(&["--durability=journal"])).await;
+        assert!(code == 1 && named(&said), "{said}");
+        // A spool is for the time when NATS is away, which it isn't.
+        let ingest = spool.ingest(&nats.url, &[]).await;
+        ingest.program.line("it is damaged").await;
+        assert_eq!(ingest.post(&body(damaged.len())).await.status, 200);
+        let ready = ingest.until_ready(false).await;
+        assert!(named(ready["checks"]["spool"].as_str().unwrap()), "{ready}");
+        assert_eq!(ready["checks"]["streams"], "ok", "{ready}");
+        drop(ingest);
+        assert_eq!(std::fs::read(spool.file()).unwrap(), damaged, "it is left as it is");
+    }
+    until_hooks(&nats, 3).await;
+    std::fs::write(spool.file(), &whole).unwrap();
+    let ingest = spool.ingest(&nats.url, &[]).await;
+    until_hooks(&nats, 4).await;
+    ingest.until_ready(true).await;
 }
 
 #[tokio::test]
@@ -78,4 +95,7 @@ async fn wrong_flags_end_with_a_sentence() {
     let (code, said) = refuses(&["--spool-max=much".to_owned()]).await;
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("`much` is not a size"), "{said}");
+    let (code, said) = refuses(&["--nats-monitor-url=nats:8222".to_owned()]).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("http://HOST:PORT"), "{said}");
 }

@@ -53,12 +53,12 @@ impl House {
         let (hotglue_server, slack_server) = (hotglue.start().await, slack.start().await);
         write_files(&directory.path, &hotglue_server.url(), &slack_server.url())?;
 
-        let nats = free_address()?;
+        let (nats, monitor) = (free_address()?, free_address()?);
         let (listen, ingest_admin, worker_admin) = (free_address()?, free_address()?, free_address()?);
         let http = local_http()?;
         let mut processes = Processes::new(Lines::Kept(directory.path.clone()));
         processes
-            .start(NatsServer { program: nats_server, listen: nats, data: &directory.path }.spec()?)
+            .start(NatsServer { program: nats_server, listen: nats, monitor, data: &directory.path }.spec()?)
             .await?;
         processes.wait_for("nats-server did not start", PATIENCE, listening(nats)).await?;
 

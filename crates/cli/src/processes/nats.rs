@@ -15,6 +15,8 @@ const MAX_PAYLOAD: &str = "8MB";
 pub(crate) struct NatsServer<'a> {
     pub(crate) program: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// Where it tells of itself.
+    pub(crate) monitor: SocketAddr,
     /// Holds the streams, the configuration file and the log.
     pub(crate) data: &'a Path,
 }
@@ -26,7 +28,7 @@ impl NatsServer<'_> {
         private_dir(&streams)?;
         let streams = std::path::absolute(&streams).context("the data directory has no absolute path")?;
         let file = self.data.join("nats.conf");
-        std::fs::write(&file, configuration(self.listen, &streams))
+        std::fs::write(&file, configuration(self.listen, self.monitor, &streams))
             .with_context(|| format!("{} can't be written", file.display()))?;
         Ok(Spec {
             name: "nats",
@@ -38,10 +40,10 @@ impl NatsServer<'_> {
     }
 }
 
-fn configuration(listen: SocketAddr, streams: &Path) -> String {
+fn configuration(listen: SocketAddr, monitor: SocketAddr, streams: &Path) -> String {
     let streams = streams.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     format!(
-        "server_name: gluehook\nlisten: \"{listen}\"\nmax_payload: {MAX_PAYLOAD}\njetstream {{\n  store_dir: \
+        "server_name: gluehook\nlisten: \"{listen}\"\nhttp: \"{monitor}\"\nmax_payload: {MAX_PAYLOAD}\njetstream {{\n  store_dir: \
          \"{streams}\"\n  sync_interval: always\n}}\n"
     )
 }
@@ -65,9 +67,11 @@ mod tests {
 
     #[test]
     fn every_message_is_on_disk_before_it_is_acknowledged() {
-        let text = configuration("127.0.0.1:4222".parse().unwrap(), Path::new("/data \"x\"/nats"));
+        let [listen, monitor] = ["127.0.0.1:4222", "127.0.0.1:8222"].map(|text| text.parse().unwrap());
+        let text = configuration(listen, monitor, Path::new("/data \"x\"/nats"));
         assert!(text.contains("sync_interval: always"), "{text}");
         assert!(text.contains(r#"store_dir: "/data \"x\"/nats""#), "{text}");
         assert!(text.contains(r#"listen: "127.0.0.1:4222""#), "{text}");
+        assert!(text.contains(r#"http: "127.0.0.1:8222""#), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! Watches a run until the workers are done with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -142,9 +142,9 @@ pub(super) async fn follow(
         if progress.waiting > 0 && unchanged >= IDLE_LOOKS {
             // Nobody takes what was called off, and nothing tells of it.
             unchanged = 0;
-            let there = queued(bus, run).await?;
-            let foreign = |event: &Queued| event.sequence <= reached.taken;
-            events.retain(|event| foreign(event) || there.iter().any(|one| one.sequence == event.sequence));
+            let there = queued(bus, run).await?.into_iter().map(|event| event.sequence);
+            let there: HashSet<_> = there.collect();
+            events.retain(|event| event.sequence <= reached.taken || there.contains(&event.sequence));
         }
         bar.set_position(progress.settled.try_into().unwrap_or(u64::MAX));
         idle = if progress.waiting > 0 && !reached.pulled { idle + 1 } else { 0 };

@@ -10,6 +10,8 @@ use redb::{
     ReadableTable as _, StorageError, TableDefinition, TableError, TransactionError,
 };
 
+use super::untouched::Untouched;
+
 const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// Pages of the file kept in memory, in bytes: the newest records are read soon after they were written.
 const CACHE: usize = 16 << 20;
@@ -51,7 +53,12 @@ impl File {
             // One is never left empty under this name, so that this was done to it.
             return Err(FileError::Damaged("it is empty".to_owned()));
         }
-        let db = builder(verify).open(&path)?;
+        if verify {
+            // Opening writes, also to a file that turns out to be damaged: so first where it leaves no trace.
+            let file = fs::File::options().read(true).write(true).open(&path)?;
+            builder(true).create_with_backend(Untouched::new(file)?)?.close()?;
+        }
+        let db = builder(false).open(&path)?;
         Ok(Self { db, path })
     }
 
@@ -143,6 +150,9 @@ impl From<StorageError> for FileError {
         match error {
             StorageError::Io(error) if error.kind() == ErrorKind::InvalidData => {
                 Self::Damaged(error.to_string())
+            }
+            StorageError::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Self::Damaged("it is shorter than it was".to_owned())
             }
             StorageError::Io(error) => error.into(),
             StorageError::Corrupted(why) => Self::Damaged(why),

@@ -71,7 +71,10 @@ impl Keeper {
         use std::os::unix::fs::DirBuilderExt as _;
         // Bodies are nobody else's business.
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(|error| {
-            OpenError(format!("the directory {} (--spool) can't be made: {error}", directory.display()))
+            OpenError::Failed(format!(
+                "the directory {} (--spool) can't be made: {error}",
+                directory.display()
+            ))
         })?;
         let file = match File::open(&directory, true) {
             // Verifying wants to write. What lies there must get out all the more.
@@ -338,17 +341,17 @@ impl Keeper {
 fn unusable(directory: &Path, error: &FileError) -> OpenError {
     let path = directory.join(NAME);
     let path = path.display();
-    OpenError(match error {
-        FileError::Damaged(_) => format!(
-            "the spool file {path}: {error}. It may hold events that were acknowledged and are not in NATS yet, so that it is not replaced: restore it from a copy, or move it away and keep it (mv {path} {path}.damaged); ingest then begins a new one"
-        ),
-        FileError::InUse => {
-            format!("the spool file {path}: {error}; give each ingest a directory of its own with --spool")
-        }
+    match error {
+        FileError::Damaged(_) => OpenError::Damaged(format!(
+            "the spool file {path}: {error}. It may hold events that were acknowledged and are not in NATS yet, so that it is not replaced: restore it from a copy, or move it away and keep it (mv {path} {path}.damaged), and start ingest again, which then begins a new one"
+        )),
+        FileError::InUse => OpenError::Failed(format!(
+            "the spool file {path}: {error}; give each ingest a directory of its own with --spool"
+        )),
         FileError::NoSpace(_) | FileError::Failed(_) => {
-            format!("the spool file {path} can't be opened: {error}")
+            OpenError::Failed(format!("the spool file {path} can't be opened: {error}"))
         }
-    })
+    }
 }
 
 #[cfg(test)]
