@@ -109,6 +109,7 @@ on_every_database! {
         failed_step_that_is_reopened_remembers_a_lost_answer
         runs_have_steps_of_their_own;
     turns:
+        after_a_lost_answer_the_turn_stays_though_a_later_attempt_is_answered
         an_older_event_never_changes_a_schedule_after_a_newer_one
         schedules_of_one_tenant_are_changed_one_at_a_time
         of_many_events_at_once_one_has_the_turn

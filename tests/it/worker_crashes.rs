@@ -8,6 +8,8 @@ use domain::names::EventId;
 use sandbox::{Fault, webhook};
 use serde_json::{Value, json};
 use service::Clock;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
 use store::{Access, Store};
 use tests::program::PATIENCE;
 use tests::stage::{Setting, Stage};
@@ -110,4 +112,28 @@ async fn what_a_killed_worker_had_claimed_is_taken_over_long_before_its_lease_en
     stage.worker().kill().await;
     let record = stage.settled(&id, Outcome::Done).await;
     assert_eq!((record.steps[0].state, record.steps[0].attempts), (StepState::Done, 2));
+}
+
+/// The event log, with nobody else able to write.
+async fn locked(stage: &Stage) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(stage.path("gluehook.db")).busy_timeout(PATIENCE);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn what_slack_has_answered_is_not_forgotten_while_the_event_log_is_away() {
+    let setting = Setting { rules: Some(TELL.to_owned()), ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    stage.slack.every(1, Fault::Delay(Duration::from_secs(1)));
+    let id = stage.post(&failed()).await;
+    assert!(stage.slack.until(PATIENCE, |slack| slack.messages().len() == 1).await);
+    let lock = locked(&stage).await;
+    stage.worker().line("the end of a step can't be written down").await;
+    lock.close().await.unwrap();
+    let record = stage.settled(&id, Outcome::Done).await;
+    let step = &record.steps[0];
+    assert_eq!((step.state, step.perhaps_twice), (StepState::Done, false), "{step:?}");
+    assert_eq!(stage.slack.messages().len(), 1);
 }

@@ -70,7 +70,9 @@ pub(crate) async fn end(
     }
     let (scope, step_key, worker) = (text(&turn.scope), text(step.as_str()), text(worker));
     let (scope, step_key, worker) = (&*scope, &*step_key, &*worker);
-    if !ending.keeps_turn {
+    let keeps =
+        ending.keeps_turn || (turn.schedule.is_some() && lost_before(connection, step_key, ending).await?);
+    if !keeps {
         return release(connection, scope, step_key, worker).await;
     }
     let until = lingering(now);
@@ -106,6 +108,20 @@ pub(crate) async fn give_up(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Did the step have an attempt before this one whose answer was lost? What that attempt changes may land after what a later
+/// one was answered.
+async fn lost_before(
+    connection: &mut SqliteConnection,
+    step: &str,
+    ending: &Ending<'_>,
+) -> Result<bool, Trouble> {
+    let begun = sqlx::query_scalar!("SELECT begun FROM steps WHERE key = ?1", step)
+        .fetch_optional(connection)
+        .await?
+        .unwrap_or(0);
+    Ok(begun > if ending.taken_back { 0 } else { 1 })
 }
 
 fn lingering(now: Timestamp) -> i64 {

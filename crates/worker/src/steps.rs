@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::action::{Action, Which};
 use domain::breaker::Sign;
@@ -21,6 +21,12 @@ use crate::{Deps, brake, process, storms};
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Why an attempt made no call, or no further one.
 const LATE: &str = "the worker was held up for so long that others may have gone on with the step";
+
+/// First wait after the end of a step could not be written down; doubles up to [`WRITE_AGAIN_MOST`].
+const WRITE_AGAIN: Duration = Duration::from_millis(200);
+const WRITE_AGAIN_MOST: Duration = Duration::from_secs(5);
+/// So long an end waits for the event log. Whoever takes the step over meanwhile can't write either, and then finds it done.
+const HELD_FOR_THE_LOG: Duration = Duration::from_secs(300);
 
 /// Why a Slack message waits.
 const NOT_ITS_TURN: &str =
@@ -287,7 +293,9 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
     }
     brake::note_before(deps, about.tenant, step).await?;
     let service = deps.world.called_for(&step.action);
-    let pass = match deps.circuits.enter(&service, about.tenant).await {
+    // Slack knows no tenants: two messages that it does not take are as good a sign as two tenants are of hotglue.
+    let of = if service == Service::Slack { step.key.as_str() } else { about.tenant };
+    let pass = match deps.circuits.enter(&service, of).await {
         Ok(pass) => pass,
         Err(wait) => {
             let why = process::held(&service);
@@ -325,8 +333,11 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
     let (sign, why) =
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);
-    if let (Service::Slack, Err(error)) = (&service, &performed) {
-        storms::heard(deps, error).await?;
+    if let (Service::Slack, Err(error)) = (&service, &performed)
+        && let Err(error) = storms::heard(deps, error).await
+    {
+        // How the step ended is what must be written down.
+        tracing::debug!(%error, "the event log does not know that Slack asks for quiet");
     }
     let (end, asked, blameless) = match performed {
         Ok(Receipt { request, answer, perhaps_twice: true }) => {
@@ -357,6 +368,35 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
 async fn while_ours<T>(action: impl Future<Output = T>, late: impl Fn() -> bool) -> Option<T> {
     let mut action = pin!(action);
     poll_fn(|context| if late() { Poll::Ready(None) } else { action.as_mut().poll(context).map(Some) }).await
+}
+
+/// Writes down how a step ended; while the event log is away, as long as that may help. Nobody else knows of it: forgotten, it
+/// would be an attempt whose answer was lost.
+async fn written_down(
+    deps: &Deps,
+    step: &Step,
+    turn: Option<&Turn>,
+    end: &StepEnd,
+) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let mut wait = WRITE_AGAIN;
+    loop {
+        let written = deps.store.settle(&step.key, turn, &deps.worker, end, deps.clock.now()).await;
+        let Err(StoreError::Unavailable(why)) = written else { return written };
+        if begun.elapsed() >= HELD_FOR_THE_LOG {
+            return Err(StoreError::Unavailable(why));
+        }
+        tracing::warn!(
+            step = step.key.as_str(),
+            why,
+            "the end of a step can't be written down; trying again"
+        );
+        deps.readiness.set("event-log", Err(why.clone()));
+        if deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return Err(StoreError::Unavailable(why));
+        }
+        wait = (wait * 2).min(WRITE_AGAIN_MOST);
+    }
 }
 
 /// A message that follows steps which turned out otherwise says so: its text was written before.
@@ -421,7 +461,7 @@ async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> 
         }
         _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
     }
-    deps.store.settle(&step.key, turn, &deps.worker, &end, deps.clock.now()).await?;
+    written_down(deps, step, turn, &end).await?;
     deps.metrics.step(step.action.word(), state.as_str());
     Ok(went)
 }

@@ -244,3 +244,24 @@ pub(super) async fn settled_step_leaves_the_turn_alone(store: &Store) {
     assert_eq!(one.claim(store, 102).await, Claim::Settled(domain::journal::StepState::Done));
     assert_eq!(other.claim(store, 102).await, MINE);
 }
+
+pub(super) async fn after_a_lost_answer_the_turn_stays_though_a_later_attempt_is_answered(store: &Store) {
+    let older = Change::of(store, 1, 10, &schedule("1414_1", Which::Source, true)).await;
+    assert_eq!(older.claim(store, 100).await, MINE);
+    older.settle(store, again(true), 101).await;
+    assert_eq!(older.claim(store, 102).await, Claim::Mine { begun: 1 });
+    older.settle(store, again(false), 103).await;
+    let newer = Change::of(store, 2, 20, &schedule("1414_1", Which::Source, false)).await;
+    assert!(matches!(newer.claim(store, 104).await, Claim::Busy { .. }), "the first may still land");
+    assert_eq!(older.claim(store, 105).await, Claim::Mine { begun: 1 });
+    older.settle(store, done(), 106).await;
+    assert_eq!(newer.claim(store, 107).await, Claim::Busy { until: at(136) });
+    assert_eq!(newer.claim(store, 136).await, MINE);
+    // Without a lost answer nobody waits.
+    newer.settle(store, again(false), 137).await;
+    assert_eq!(newer.claim(store, 138).await, MINE);
+    newer.settle(store, done(), 139).await;
+    let newest = Change::of(store, 3, 30, &schedule("1414_1", Which::Source, false)).await;
+    assert_eq!(newest.claim(store, 140).await, MINE);
+    newest.settle(store, done(), 141).await;
+}

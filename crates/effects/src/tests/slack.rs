@@ -1,5 +1,6 @@
 //! Messages.
 
+use domain::breaker::Sign;
 use domain::config::{Config, SecretRef};
 use sandbox::Fault;
 use serde_json::json;
@@ -113,7 +114,7 @@ async fn a_message_is_told_again_in_its_place_and_anew_when_it_is_gone() {
     }
     stage.slack.next(Fault::slack_error("invalid_auth"));
     let refused = stage.world.tell(None, Some(&message), "three").await;
-    assert!(matches!(&refused, Err(EffectError::Permanent { .. })), "{refused:?}");
+    assert_eq!(refused.unwrap_err().sign(), Sign::Refused);
     stage.slack.next(Fault::CutBefore);
     let lost = stage.world.tell(None, Some(&message), "three").await;
     assert!(matches!(&lost, Err(EffectError::Transient { uncertain: true, .. })), "{lost:?}");
