@@ -166,5 +166,7 @@ on_every_database! {
         a_step_that_a_person_sends_back_may_fold
         retention_leaves_what_a_storm_is_yet_to_tell
         many_workers_at_once_agree_on_what_folds
-        a_channel_has_one_line_for_all_workers;
+        a_channel_has_one_line_for_all_workers
+        replays_wait_behind_all_others_and_hold_up_none
+        a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_too;
 }

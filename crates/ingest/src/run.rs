@@ -101,7 +101,8 @@ async fn serve(args: &Args, config: &Config, endpoints: Endpoints) -> Result<(),
         let sentence =
             format!("{why}. Until then events go to NATS alone, and are answered 503 while it takes none");
         tracing::error!("{sentence}");
-        readiness.set(report::CHECK, Err(sentence));
+        // Whoever sends by readiness would send nothing any more, while NATS takes all.
+        readiness.warn_about(report::CHECK, Some(&sentence));
     }
     warn_of_open(&endpoints, &readiness);
     // Probes are answered to the very end, so that it can be seen.

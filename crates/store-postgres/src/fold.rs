@@ -1,6 +1,6 @@
 //! Before a Slack message is posted: does it fold into a storm, and is it its turn in the channel's line?
 
-use domain::journal::{MayPost, Post, StepState};
+use domain::journal::{LAPSES, MayPost, Post, StepState};
 use domain::plan::StepKey;
 use domain::storm::MayFold;
 use domain::storm::pace::{Answer, Line, Pace, Who};
@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use crate::error::Trouble;
 use crate::ledger;
 use crate::text::{instant, key, micros, text};
+use crate::workers;
 
 /// A storm tells nothing for so long after its first message, because more are on their way (microseconds).
 const GATHERS: i64 = 1_000_000;
@@ -40,7 +41,11 @@ pub(crate) async fn may_post(
         return Ok(MayPost::Folded);
     }
     let who = if post.queues { Who::Queues { told: step.told } } else { Who::First };
-    let answer = ask(connection, post.line, post.pace, who, now).await?;
+    let answer = if post.replays {
+        ask_behind(connection, post.line, post.pace, who, now).await?
+    } else {
+        ask(connection, post.line, post.pace, who, now).await?
+    };
     let (not_before, answer) = match answer {
         Answer::Now => (None, MayPost::Yes),
         Answer::At(at) => (None, MayPost::At(at)),
@@ -63,7 +68,9 @@ async fn waiting(
     let (key, now) = (text(step.as_str()), micros(now));
     let key = &*key;
     let row = sqlx::query!(
-        "SELECT state, lease_until, released_at, kind, storm, begun, not_before FROM steps WHERE key = $1 FOR UPDATE",
+        r#"SELECT state, lease_until, released_at, kind, storm, begun, not_before,
+             (SELECT seen_at FROM workers WHERE name = steps.worker) AS "seen_at?"
+           FROM steps WHERE key = $1 FOR UPDATE OF steps"#,
         key
     )
     .fetch_optional(connection)
@@ -73,7 +80,9 @@ async fn waiting(
     let free = match ledger::state(&row.state)? {
         StepState::Folded => return Ok(Err(MayPost::Folded)),
         StepState::Pending => true,
-        StepState::Claimed => row.lease_until.is_none_or(|until| until <= now),
+        StepState::Claimed => {
+            row.lease_until.is_none_or(|until| workers::until(until, row.seen_at, LAPSES) <= now)
+        }
         StepState::Held => row.released_at.is_some(),
         StepState::Done
         | StepState::Failed
@@ -223,6 +232,14 @@ pub(crate) async fn ask(
     who: Who,
     now: Timestamp,
 ) -> Result<Answer, Trouble> {
+    let line = line(connection, channel).await?;
+    let quiet = until_quiet(connection).await?;
+    let (line, answer) = pace.ask(line, quiet, who, now);
+    put(connection, channel, line).await?;
+    Ok(answer)
+}
+
+async fn line(connection: &mut PgConnection, channel: &str) -> Result<Line, Trouble> {
     let channel = key(channel);
     let channel = &*channel;
     sqlx::query!("INSERT INTO slack_lines (channel) VALUES ($1) ON CONFLICT (channel) DO NOTHING", channel)
@@ -230,12 +247,14 @@ pub(crate) async fn ask(
         .await?;
     let line =
         sqlx::query!("SELECT free_at, queue_until FROM slack_lines WHERE channel = $1 FOR UPDATE", channel)
-            .fetch_one(&mut *connection)
+            .fetch_one(connection)
             .await?;
-    let quiet =
-        sqlx::query_scalar!("SELECT until FROM slack_quiet WHERE single").fetch_one(&mut *connection).await?;
-    let line = Line { free_at: line.free_at, queue_until: line.queue_until };
-    let (line, answer) = pace.ask(line, quiet, who, now);
+    Ok(Line { free_at: line.free_at, queue_until: line.queue_until })
+}
+
+async fn put(connection: &mut PgConnection, channel: &str, line: Line) -> Result<(), Trouble> {
+    let channel = key(channel);
+    let channel = &*channel;
     sqlx::query!(
         "UPDATE slack_lines SET free_at = $2, queue_until = $3 WHERE channel = $1",
         channel,
@@ -244,6 +263,31 @@ pub(crate) async fn ask(
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+async fn until_quiet(connection: &mut PgConnection) -> Result<i64, Trouble> {
+    Ok(sqlx::query_scalar!("SELECT until FROM slack_quiet WHERE single").fetch_one(connection).await?)
+}
+
+/// As [`ask`], behind everything that waits in the channel's line: replays wait in a line of their own, where they hold up
+/// nobody else, for a turn in that of the channel.
+async fn ask_behind(
+    connection: &mut PgConnection,
+    channel: &str,
+    pace: Pace,
+    who: Who,
+    now: Timestamp,
+) -> Result<Answer, Trouble> {
+    let all = line(connection, channel).await?;
+    // No channel's name has a space.
+    let of_replays = format!("{channel} replays");
+    let behind = line(connection, &of_replays).await?;
+    let quiet = until_quiet(connection).await?;
+    let asked = Line { free_at: all.free_at, queue_until: all.queue_until.max(behind.queue_until) };
+    let (then, answer) = pace.ask(asked, quiet, who, now);
+    put(connection, channel, Line { free_at: then.free_at, ..all }).await?;
+    put(connection, &of_replays, Line { free_at: behind.free_at, queue_until: then.queue_until }).await?;
     Ok(answer)
 }
 

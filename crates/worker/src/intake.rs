@@ -117,8 +117,9 @@ impl Intake {
     async fn sort(&self, deliveries: Vec<Delivery>, class: Class) {
         let rulebook = self.deps.rules.current();
         let mut batch = Vec::with_capacity(deliveries.len());
+        let mut away = None;
         for delivery in deliveries {
-            match self.carefully(delivery, &rulebook).await {
+            match self.carefully(delivery, &rulebook, away.as_ref()).await {
                 Way::Quiet(quiet, delivery) => batch.push((*quiet, delivery)),
                 Way::Lane(arrival, delivery) => self.act(*arrival, delivery, class).await,
                 Way::Unreadable(refused, delivery, died) => {
@@ -130,6 +131,7 @@ impl Intake {
                 Way::Later(delivery, error) => {
                     let end = process::store_trouble(&self.deps, &error);
                     settle(&self.deps, delivery, end).await;
+                    away = Some(error);
                 }
                 Way::Alien(delivery, why) => {
                     tracing::error!(why, "a message in the stream was not written by ingest");
@@ -144,12 +146,16 @@ impl Intake {
 
     /// Reads a delivery. A worker that dies over reading one can't say so: of what has come several times it is written down
     /// before that it is read, and what many workers began to read and none has read is buried without another try.
-    async fn carefully(&self, delivery: Delivery, rulebook: &Rulebook) -> Way {
+    /// Of an event log that is `away` it is not asked for each of a batch again.
+    async fn carefully(&self, delivery: Delivery, rulebook: &Rulebook, away: Option<&StoreError>) -> Way {
         let suspect = delivery.envelope().ok().map(|envelope| envelope.id.clone());
         let Some(event) = suspect.filter(|event| self.harmless.is_suspicious(event, delivery.attempt()))
         else {
             return self.way(delivery, rulebook);
         };
+        if let Some(error) = away {
+            return Way::Later(delivery, error.clone());
+        }
         let store = &self.deps.store;
         let died = match store.reading(&event, self.deps.clock.now()).await {
             Ok(begun) => begun.saturating_sub(1),
@@ -163,10 +169,10 @@ impl Intake {
             return Way::Unreadable(refused, delivery, died);
         }
         let way = self.way(delivery, rulebook);
-        match store.was_read(&event).await {
-            Ok(()) => self.harmless.was_read(event),
-            Err(error) => tracing::debug!(%error, "an event was read; the event log does not know"),
+        if let Err(error) = store.was_read(&event).await {
+            tracing::debug!(%error, "an event was read; the event log does not know");
         }
+        self.harmless.was_read(event);
         way
     }
 

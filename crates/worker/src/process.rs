@@ -53,8 +53,12 @@ pub(crate) enum End {
 
 /// Why an attempt did not reach its end.
 enum Stop {
-    /// Trying again may help; no sooner than the given wait.
-    Transient(String, Option<Duration>),
+    /// Trying again may help; no sooner than the given wait. `waits`: so long for something else that has not failed.
+    Transient {
+        why: String,
+        after: Option<Duration>,
+        waits: Option<Duration>,
+    },
     Permanent(String),
     /// It can't go on now, and nothing has failed: the outside is down, or the worker must stop.
     NotNow(String, Duration),
@@ -85,10 +89,11 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
             let noted = record(deps, &arrival.event, run, reached.outcome, reached.why.as_deref()).await;
             noted.map(|_| End::Done(reached.outcome))
         }
-        Err(Stop::Transient(why, after)) => transient(deps, &arrival.event, run, why, after).await,
+        Err(Stop::Transient { why, after, waits }) => {
+            transient(deps, &arrival.event, run, why, after, waits).await
+        }
         Err(Stop::Permanent(why)) => bury(deps, &arrival.event, run, why).await,
         Err(Stop::NotNow(why, after)) => {
-            let after = deps.circuits.parks(&arrival.event.tenant, after);
             // Written down all the same, or it would look like an attempt that a worker died over.
             let noted = record(deps, &arrival.event, run, Outcome::Open, Some(&why)).await;
             noted.map(|_| End::Again { after, why })
@@ -153,7 +158,8 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     let standing = steps::perform(deps, event, &decision).await?;
     // What failed counts, whatever else is waited for.
     if let Some((why, after)) = standing.again {
-        return Err(Stop::Transient(why, after));
+        let waits = standing.not_now.map(|(_, wait)| wait).max(standing.busy);
+        return Err(Stop::Transient { why, after, waits });
     }
     if let Some((why, wait)) = standing.not_now {
         return Err(Stop::NotNow(why, wait));
@@ -269,7 +275,7 @@ async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact,
         .circuits
         .enter(&service, &place.tenant)
         .await
-        .map_err(|wait| Stop::NotNow(held(&service), wait))?;
+        .map_err(|wait| Stop::NotNow(held(&service), deps.circuits.parks(&place.tenant, wait)))?;
     let Some(answer) = deps.cut.run_until_cancelled(deps.world.observe(place, need)).await else {
         return Err(Stop::NotNow(CUT.to_owned(), HANDED_BACK));
     };
@@ -284,8 +290,8 @@ async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact,
     match error {
         EffectError::Transient { why, after, sign, .. } => {
             Err(match wait_without_blame(sign, is_down, after) {
-                Some(wait) => Stop::NotNow(why, wait),
-                None => Stop::Transient(why, after),
+                Some(wait) => Stop::NotNow(why, deps.circuits.parks(&place.tenant, wait)),
+                None => Stop::Transient { why, after, waits: None },
             })
         }
         EffectError::Permanent { why } | EffectError::Unknown { why } => Ok(Err(why)),
@@ -368,6 +374,7 @@ async fn transient(
     run: &str,
     why: String,
     asked: Option<Duration>,
+    waits: Option<Duration>,
 ) -> Result<End, StoreError> {
     let failures = deps.store.failures(&event.id, run).await? + 1;
     let seed = event.id.as_str().bytes().fold(0u64, |seed, byte| seed.rotate_left(7) ^ u64::from(byte));
@@ -377,6 +384,11 @@ async fn transient(
             deps.metrics.retries.inc();
             tracing::info!(event = %event.id, tenant = ?event.tenant, failures, ?after, ?why, "will be tried again");
             Ok(End::Again { after, why })
+        }
+        // What another rule is to do only waits, and would be given up with it.
+        Next::GiveUp if let Some(wait) = waits => {
+            record(deps, event, run, Outcome::Open, Some(&why)).await?;
+            Ok(End::Again { after: wait, why })
         }
         Next::GiveUp => bury(deps, event, run, format!("given up after {failures} attempts: {why}")).await,
     }

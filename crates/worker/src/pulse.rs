@@ -37,10 +37,12 @@ impl Pulse {
         too_long(self.lock().last, now)
     }
 
-    fn heard(&self, at: Timestamp) {
+    /// The event log was told that the worker lived `at`, and knew it by `known`: what was claimed before that may be in other
+    /// hands, if it was silent for too long.
+    fn heard(&self, at: Timestamp, known: Timestamp) {
         let mut heard = self.lock();
         if too_long(heard.last, at) {
-            heard.again = Some(at);
+            heard.again = Some(known);
         }
         heard.last = at;
     }
@@ -59,7 +61,7 @@ pub(crate) async fn beat(deps: &Deps) -> Result<(), StoreError> {
     // The time before it is said: nobody counts from an earlier one.
     let now = deps.clock.now();
     deps.store.alive(&deps.worker, now).await?;
-    deps.pulse.heard(now);
+    deps.pulse.heard(now, deps.clock.now());
     Ok(())
 }
 
@@ -93,11 +95,11 @@ mod tests {
         let now = 100 + lapses;
         assert!(!pulse.lapsed_since(at(99), at(99)) && !pulse.lapsed_since(at(99), at(now - 1)));
         assert!(pulse.lapsed_since(at(99), at(now)));
-        pulse.heard(at(now));
+        pulse.heard(at(now), at(now + 3));
         assert!(
-            pulse.lapsed_since(at(now - 1), at(now + 1)),
-            "what it had claimed before may be in other hands"
+            pulse.lapsed_since(at(now - 1), at(now + 4)) && pulse.lapsed_since(at(now + 2), at(now + 4)),
+            "what it had claimed before the event log knew may be in other hands"
         );
-        assert!(!pulse.lapsed_since(at(now), at(now + 1)));
+        assert!(!pulse.lapsed_since(at(now + 3), at(now + 4)));
     }
 }

@@ -186,10 +186,11 @@ async fn work(
         let _guard = guard;
         writing.await;
     });
+    let taking = TaskTracker::new();
     for (stream, most) in [(StreamName::Hooks, LIVE_BATCH), (StreamName::Replay, REPLAY_BATCH)] {
         let intake = intake.clone();
         let guard = vital.guard("takes events from the queue", &stop);
-        tasks.spawn(async move {
+        taking.spawn(async move {
             let _guard = guard;
             intake.take(stream, most).await;
         });
@@ -226,11 +227,12 @@ async fn work(
     stop.cancelled().await;
     tracing::info!("stopping: events in hand are finished, the rest stays in the queue");
     tasks.close();
+    taking.close();
     let mut drained = std::pin::pin!(async {
+        // What is handed back while a request of ours still waits at the queue comes back to us, and is lost on its way.
+        taking.wait().await;
         lanes.let_go();
         tasks.wait().await;
-        // Also what was taken last.
-        lanes.let_go();
         lanes.idle().await;
         let _ended = writer.await;
     });

@@ -300,7 +300,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         Err(wait) => {
             let why = process::held(&service);
             settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: false }).await?;
-            return Ok(Went::NotNow(why, wait));
+            return Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait)));
         }
     };
     // A process that was stopped, or a machine that slept, goes on as if no time had passed.
@@ -358,7 +358,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         ),
     };
     match (settle(deps, step, turn, end).await?, blameless) {
-        (Went::Wait(why, _), Some(wait)) => Ok(Went::NotNow(why, wait)),
+        (Went::Wait(why, _), Some(wait)) => Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait))),
         (Went::Wait(why, None), None) => Ok(Went::Wait(why, asked)),
         (went, _) => Ok(went),
     }

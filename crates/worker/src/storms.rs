@@ -8,7 +8,7 @@ use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
 use domain::journal::{MayPost, Post, StepState, Storm, StormEnd, StormState, Telling};
-use domain::plan::Step;
+use domain::plan::{LIVE, Step};
 use domain::retry::LONGEST_ASKED;
 use domain::storm::pace::{Answer, LONGEST_IN_PLACE, Pace};
 use domain::storm::{Kind, MayFold, running, summary};
@@ -28,6 +28,9 @@ const UPDATE: Duration = Duration::from_secs(3);
 /// First wait after a call that Slack did not take; doubles up to [`AGAIN_MOST`].
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MOST: Duration = Duration::from_secs(60);
+/// So long the end of a call waits for the event log, and so long between two looks at most.
+const HELD_FOR_THE_LOG: Duration = Duration::from_secs(300);
+const HELD_AT_MOST: Duration = Duration::from_secs(5);
 /// Room for what is not the call itself.
 const SLOW_MACHINE: Duration = Duration::from_secs(5);
 /// Wait where Slack asks for quiet and does not say for how long.
@@ -56,7 +59,8 @@ pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<May
     };
     let line = line(deps, channel.as_deref());
     let queues = matches!(of, Of::Event { .. });
-    let post = Post { step: &step.key, line: &line, pace: pace(deps), queues, fold: fold.as_ref() };
+    let replays = matches!(of, Of::Event { run, .. } if run != LIVE);
+    let post = Post { step: &step.key, line: &line, pace: pace(deps), queues, replays, fold: fold.as_ref() };
     let may = deps.store.may_post(post, deps.clock.now()).await?;
     if may == MayPost::Folded {
         deps.metrics.step(SLACK, StepState::Folded.as_str());
@@ -172,9 +176,24 @@ async fn tell_all(
             let waited = u64::from(telling.storm.waiting);
             deps.metrics.steps(SLACK, StepState::Done.as_str(), waited);
         }
-        deps.store.settle_storm(&telling, &end, deps.clock.now()).await?;
+        settled(deps, &telling, &end).await?;
     }
     Ok(any)
+}
+
+/// Writes down how telling it ended; while the event log is away, as long as that may help: nobody else knows of it.
+async fn settled(deps: &Deps, telling: &Telling, end: &StormEnd) -> Result<(), StoreError> {
+    let begun = std::time::Instant::now();
+    let mut wait = AGAIN;
+    loop {
+        let written = deps.store.settle_storm(telling, end, deps.clock.now()).await;
+        let Err(StoreError::Unavailable(why)) = written else { return written };
+        let patient = begun.elapsed() < HELD_FOR_THE_LOG;
+        if !patient || deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return Err(StoreError::Unavailable(why));
+        }
+        wait = (wait * 2).min(HELD_AT_MOST);
+    }
 }
 
 async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> Result<StormEnd, StoreError> {
@@ -186,10 +205,18 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
         Err(wait) => return Ok(StormEnd::NotNow { next: after(now(), wait) }),
     };
     let line = line(deps, storm.channel.as_deref());
-    match deps.store.reserve(&line, pace(deps), now()).await? {
-        Answer::Now => {}
-        Answer::At(at) => wait_until(deps, at).await,
-        Answer::NotBefore(next) => return Ok(StormEnd::NotNow { next }),
+    // No call was made, and so none was lost.
+    match deps.store.reserve(&line, pace(deps), now()).await {
+        Ok(Answer::Now) => {}
+        Ok(Answer::At(at)) => wait_until(deps, at).await,
+        Ok(Answer::NotBefore(next)) => return Ok(StormEnd::NotNow { next }),
+        Err(error) => {
+            tracing::debug!(%error, "the event log does not say when a storm may be told");
+            return Ok(StormEnd::NotNow { next: after(now(), AGAIN) });
+        }
+    }
+    if deps.cut.is_cancelled() {
+        return Ok(StormEnd::NotNow { next: now() });
     }
     // A process that was stopped, or a machine that slept, goes on as if no time had passed; and a call must end before
     // another worker may have the storm.
@@ -235,7 +262,9 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
             StormEnd::Gone
         }
         Err(error) => {
-            heard(deps, &error).await?;
+            if let Err(error) = heard(deps, &error).await {
+                tracing::debug!(%error, "the event log does not know that Slack asks for quiet");
+            }
             let doubled = AGAIN * 2u32.saturating_pow(storm.failures.min(10));
             let (uncertain, asked) = match &error {
                 EffectError::Transient { uncertain, after, .. } => (*uncertain, *after),

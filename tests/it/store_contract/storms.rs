@@ -42,7 +42,7 @@ fn fast() -> Pace {
 }
 
 async fn ask(store: &Store, step: &StepKey, fold: Option<&MayFold>, second: i64) -> MayPost {
-    let post = Post { step, line: "c", pace: fast(), queues: true, fold };
+    let post = Post { step, line: "c", pace: fast(), queues: true, replays: false, fold };
     store.may_post(post, at(second)).await.unwrap()
 }
 
@@ -376,7 +376,7 @@ pub(super) async fn a_channel_has_one_line_for_all_workers(store: &Store) {
         steps.push(message(store, number, "t").await);
     }
     let ask = |step, line, second| {
-        let post = Post { step, line, pace, queues: true, fold: None };
+        let post = Post { step, line, pace, queues: true, replays: false, fold: None };
         async move { store.may_post(post, at(second)).await.unwrap() }
     };
     let answers = futures_util::future::join_all(steps.iter().map(|step| ask(step, "c", 100))).await;
@@ -402,4 +402,44 @@ pub(super) async fn a_channel_has_one_line_for_all_workers(store: &Store) {
     }
     assert_eq!(store.reserve("c", pace, at(130)).await.unwrap(), Answer::Now);
     assert_eq!(store.reserve("c", pace, at(130)).await.unwrap(), Answer::At(at(131)), "no burst follows");
+}
+
+pub(super) async fn replays_wait_behind_all_others_and_hold_up_none(store: &Store) {
+    let pace = Pace::new(Duration::from_secs(1));
+    let mut steps = Vec::new();
+    for number in 1..=107 {
+        steps.push(message(store, number, "t").await);
+    }
+    let ask = |step, replays, second| {
+        let post = Post { step, line: "c", pace, queues: true, replays, fold: None };
+        async move { store.may_post(post, at(second)).await.unwrap() }
+    };
+    for step in &steps[..100] {
+        ask(step, true, 100).await;
+    }
+    assert_eq!(
+        ask(&steps[100], false, 100).await,
+        MayPost::NotBefore(at(101)),
+        "behind a burst, not behind them"
+    );
+    assert_eq!(ask(&steps[101], false, 100).await, MayPost::NotBefore(at(102)));
+    assert!(matches!(ask(&steps[102], true, 100).await, MayPost::NotBefore(last) if last > at(190)));
+    assert_eq!(ask(&steps[100], false, 101).await, MayPost::Yes);
+    // All have one pace.
+    assert!(matches!(ask(&steps[5], true, 101).await, MayPost::NotBefore(_)));
+}
+
+pub(super) async fn a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_too(store: &Store) {
+    let pace = Pace::new(Duration::from_secs(60));
+    let step = message(store, 1, "a").await;
+    store.alive("dead", at(100)).await.unwrap();
+    store.claim(&step, None, "dead", at(100), LEASE * 10).await.unwrap();
+    store.quiet(pace, at(200)).await.unwrap();
+    let post = Post { step: &step, line: "c", pace, queues: true, replays: false, fold: None };
+    assert_eq!(
+        store.may_post(post, at(129)).await.unwrap(),
+        MayPost::Yes,
+        "the claim says that it is not free"
+    );
+    assert!(matches!(store.may_post(post, at(130)).await.unwrap(), MayPost::NotBefore(_)));
 }

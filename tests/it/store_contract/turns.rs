@@ -199,7 +199,11 @@ pub(super) async fn who_lost_a_step_does_not_pass_its_turn_on(store: &Store) {
     older.settle_by(store, "slept", done(), 163).await;
     assert_eq!(newer.claim(store, 164).await, Claim::Busy { until: at(220) });
     older.settle_by(store, "took over", done(), 165).await;
-    assert_eq!(newer.claim(store, 166).await, Claim::Busy { until: at(195) }, "one of the calls may still land");
+    assert_eq!(
+        newer.claim(store, 166).await,
+        Claim::Busy { until: at(195) },
+        "one of the calls may still land"
+    );
     assert_eq!(newer.claim(store, 195).await, MINE);
 }
 
@@ -215,7 +219,11 @@ pub(super) async fn turn_of_a_worker_that_says_nothing_any_more_passes_on_when_i
     assert_eq!(newer.claim(store, 131).await, Claim::Busy { until: at(160) }, "its call may be on its way");
     assert_eq!(older.claim(store, 131).await, Claim::Mine { begun: 1 }, "another goes on with the same");
     older.settle(store, again(false), 132).await;
-    assert_eq!(newer.claim(store, 133).await, Claim::Busy { until: at(162) }, "that of the dead one may still land");
+    assert_eq!(
+        newer.claim(store, 133).await,
+        Claim::Busy { until: at(162) },
+        "that of the dead one may still land"
+    );
     assert_eq!(newer.claim(store, 162).await, MINE);
     newer.settle(store, done(), 163).await;
     store.alive("dead", at(164)).await.unwrap();

@@ -18,6 +18,8 @@ pub struct Post<'a> {
     pub pace: Pace,
     /// Behind those that asked before; else it has the next turn.
     pub queues: bool,
+    /// Of a replay: behind everything that is not.
+    pub replays: bool,
     /// None: it is posted on its own, whatever comes.
     pub fold: Option<&'a MayFold>,
 }

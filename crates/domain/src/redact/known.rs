@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use regex::bytes::{NoExpand, Regex};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::REDACTED;
 use crate::event::Event;
@@ -69,6 +69,9 @@ impl Known {
                 .fold(false, |changed, (_, field)| self.value(field) | changed),
             other => self.value(other),
         };
+        if let Value::Object(fields) = &mut event.payload {
+            changed |= self.names(fields);
+        }
         if !changed && any.is_match(body) && !event.payload.is_null() {
             changed = !any.is_match(event.payload.to_string().as_bytes());
         }
@@ -78,12 +81,26 @@ impl Known {
     fn value(&self, json: &mut Value) -> bool {
         match json {
             Value::Object(fields) => {
-                fields.values_mut().fold(false, |changed, field| self.value(field) | changed)
+                let changed = fields.values_mut().fold(false, |changed, field| self.value(field) | changed);
+                self.names(fields) | changed
             }
             Value::Array(items) => items.iter_mut().fold(false, |changed, item| self.value(item) | changed),
             Value::String(text) => self.text(text),
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
+    }
+
+    fn names(&self, fields: &mut Map<String, Value>) -> bool {
+        let is_one = |name: &String| matches!(self.bytes(name.as_bytes()), Cow::Owned(_));
+        if !fields.keys().any(is_one) {
+            return false;
+        }
+        let clean = std::mem::take(fields).into_iter().map(|(mut name, value)| {
+            self.text(&mut name);
+            (name, value)
+        });
+        *fields = clean.collect();
+        true
     }
 
     fn text(&self, text: &mut String) -> bool {
@@ -127,6 +144,17 @@ mod tests {
         assert!(!event.payload.to_string().contains("hush-key"), "{}", event.payload);
         assert_eq!(known.bytes(b"a hush\"hush-key").as_ref(), b"a [redacted]");
         assert!(!format!("{known:?}").contains("hush"));
+    }
+
+    #[test]
+    fn names_of_fields_hide_none() {
+        let known = Known::new(["hush-hush-key"]);
+        for body in
+            [r#"{"job_id":"j","hush-hush-key":1}"#, r#"{"job_id":"j","a":{"b":[{"hush-hush-key":1}]}}"#]
+        {
+            let event = event(body, &known);
+            assert!(event.redacted && !event.payload.to_string().contains("hush"), "{}", event.payload);
+        }
     }
 
     #[test]

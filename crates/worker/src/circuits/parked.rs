@@ -13,6 +13,9 @@ pub(crate) const MOST: usize = 1_000;
 /// So many of one tenant count: a few tenants with many events are no reason to take nothing from the others.
 pub(crate) const MOST_OF_ONE: usize = 50;
 
+/// And of all of them so many, whoever's they are.
+const MOST_OF_ALL: usize = 4 * MOST;
+
 /// They come again not all at once: so many of them in each [`SPREAD`].
 const TOGETHER: usize = 64;
 const SPREAD: Duration = Duration::from_millis(200);
@@ -40,11 +43,12 @@ impl Parked {
         *of += 1;
         let counts = *of <= MOST_OF_ONE;
         waiting.count += usize::from(counts);
-        (wait, counts && waiting.count == MOST)
+        (wait, (counts && waiting.count == MOST) || waiting.due.len() == MOST_OF_ALL)
     }
 
     pub(crate) fn many(&self, now: Timestamp) -> bool {
-        self.waiting(now).count >= MOST
+        let waiting = self.waiting(now);
+        waiting.count >= MOST || waiting.due.len() >= MOST_OF_ALL
     }
 
     /// Those that are not due yet.
@@ -95,14 +99,15 @@ mod tests {
     }
 
     #[test]
-    fn a_few_tenants_are_never_many() {
+    fn a_few_tenants_are_many_only_when_they_are_a_flood() {
         let parked = Parked::default();
         let now = Timestamp::UNIX_EPOCH;
-        for number in 0..10 * MOST {
+        for number in 1..MOST_OF_ALL {
             let (wait, many) = parked.add(["a", "b", "c"][number % 3], now, SECOND);
             assert!(!many && wait < 5 * SECOND);
         }
         assert!(!parked.many(now));
+        assert!(parked.add("a", now, SECOND).1 && parked.many(now));
         assert_eq!(parked.waiting(now + 5 * SECOND).count, 0);
     }
 }
