@@ -2,7 +2,7 @@
 
 use domain::journal::Outcome;
 use domain::plan::Verdict;
-use sandbox::webhook;
+use sandbox::{Fault, webhook};
 use tests::stage::{Setting, Stage};
 
 const LIVE_AND_SHADOW: &str = r#"
@@ -126,7 +126,7 @@ async fn a_worker_that_would_observe_beside_one_that_acts_is_refused() {
 #[tokio::test]
 async fn a_worker_that_only_observes_leaves_what_a_live_one_had_begun() {
     let mut stage = Stage::start().await;
-    stage.slack.every(1, sandbox::Fault::html_502());
+    stage.slack.every(1, Fault::html_502());
     let id = stage.post(&webhook::failed_job("boom")).await;
     stage.settled(&id, Outcome::Retrying).await;
     stage.worker().kill().await;
@@ -141,4 +141,40 @@ async fn a_worker_that_only_observes_leaves_what_a_live_one_had_begun() {
         })
         .await;
     assert_eq!(stage.slack.calls().len(), calls);
+}
+
+#[tokio::test]
+async fn what_a_rule_in_shadow_can_not_be_told_or_can_not_say_stops_nothing() {
+    const DOUBTFUL: &str = r#"
+[[rule]]
+name = "asks"
+mode = "shadow"
+on = ["job"]
+when = ["event.failed", "'zz' not in tenant.linked_sources"]
+[[rule.do]]
+action = "slack"
+text = "asked"
+
+[[rule]]
+name = "says"
+mode = "shadow"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ payload.nope.x }}"
+"#;
+    let rules = Some(format!("{LIVE_AND_SHADOW}{DOUBTFUL}"));
+    let stage = Stage::with(Setting { rules, ..Setting::default() }).await;
+    stage.hotglue.every_on(1, "GET", "/linkedSources", Fault::text_500());
+    let id = stage.post(&webhook::job(|job| job["status"] = "SYNC_FAILED".into())).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
+    assert_eq!(stage.slack.texts().len(), 1, "the live rule has told it");
+    let verdict = |rule: &str| {
+        let verdicts = &record.decisions[0].verdicts;
+        &verdicts.iter().find(|verdict| verdict.rule == rule).unwrap().verdict
+    };
+    assert!(matches!(verdict("says"), Verdict::Broken { shadow: true, why, .. } if why.contains("nope")));
+    assert!(!matches!(verdict("asks"), Verdict::Shadow { .. }), "{:?}", verdict("asks"));
 }

@@ -301,6 +301,19 @@ async fn a_slow_tenant_does_not_hold_up_another() {
     assert!(other.schedule(None).is_some_and(|s| s.is_on()));
 }
 
+const ON_AND_OFF: &str = r#"
+[[rule]]
+name = "torn"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "enable_schedule"
+of = "source"
+[[rule.do]]
+action = "disable_schedule"
+of = "source"
+"#;
+
 #[tokio::test]
 async fn a_changed_rulebook_is_taken_and_a_bad_one_keeps_the_old() {
     let mut stage = with_rules(SLACK_ONLY).await;
@@ -312,6 +325,11 @@ async fn a_changed_rulebook_is_taken_and_a_bad_one_keeps_the_old() {
     let id = stage.post(&at(1, "SYNC_FAILED")).await;
     stage.settled(&id, Outcome::Done).await;
     assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
+
+    // Nor one that can be read, and can't be meant.
+    rewrite(&rules, &format!("{SLACK_ONLY}{ON_AND_OFF}"));
+    stage.worker().line("`torn`").await;
+    assert!(!stage.worker().log().contains("is in force"));
 
     rewrite(&rules, &SLACK_ONLY.replace(" failed\"", " is down\""));
     stage.worker().line("is in force").await;

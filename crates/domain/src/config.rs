@@ -292,6 +292,7 @@ pub struct Jetstream {
     /// How long a worker may stay silent about an event before it is given to another: what a killed worker had in hand
     /// waits so long. A worker that is well says three times as often that it is at it.
     #[serde(deserialize_with = "ack_wait")]
+    #[schemars(schema_with = "span::duration_schema")]
     pub ack_wait: Duration,
 }
 
@@ -340,7 +341,21 @@ pub fn schema() -> serde_json::Value {
         "description".to_owned(),
         "The configuration of Gluehook; secrets are named, never written.".into(),
     );
-    schema.to_value()
+    let mut schema = schema.to_value();
+    without_raw_spans(&mut schema);
+    schema
+}
+
+/// A length of time is written as text, and no default of one is told in any other form.
+fn without_raw_spans(schema: &mut serde_json::Value) {
+    match schema {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|name, value| name != "default" || value.get("nanos").is_none());
+            fields.values_mut().for_each(without_raw_spans);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_raw_spans),
+        _ => {}
+    }
 }
 
 impl Config {

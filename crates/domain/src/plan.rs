@@ -72,6 +72,9 @@ pub enum Verdict {
         why: String,
         #[serde(default, skip_serializing_if = "is_zero")]
         steps: usize,
+        /// In `mode = "shadow"`: nothing comes of it, and the event is not buried.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        shadow: bool,
     },
 }
 
@@ -127,8 +130,8 @@ impl Plan {
                 verdict.verdict =
                     Verdict::Shadow { actions: of_rule.map(|step| step.action.clone()).collect() };
             }
-            if let Verdict::Broken { steps, .. } = &mut verdict.verdict {
-                *steps = 0;
+            if let Verdict::Broken { steps, shadow, .. } = &mut verdict.verdict {
+                (*steps, *shadow) = (0, true);
             }
         }
         self.steps.clear();
@@ -138,7 +141,7 @@ impl Plan {
 
 fn broken(verdicts: &[RuleVerdict]) -> Option<(&str, &str)> {
     verdicts.iter().find_map(|v| match &v.verdict {
-        Verdict::Broken { why, .. } => Some((v.rule.as_str(), why.as_str())),
+        Verdict::Broken { why, shadow: false, .. } => Some((v.rule.as_str(), why.as_str())),
         _ => None,
     })
 }
@@ -174,7 +177,7 @@ impl Decision {
     /// more in other words.
     #[must_use]
     pub fn mended(self, after: Plan) -> Plan {
-        let is_broken = |v: &RuleVerdict| matches!(v.verdict, Verdict::Broken { .. });
+        let is_broken = |v: &RuleVerdict| matches!(v.verdict, Verdict::Broken { shadow: false, .. });
         let broken: Vec<_> = self.verdicts.iter().filter(|v| is_broken(v)).map(|v| v.rule.clone()).collect();
         let mut verdicts = self.verdicts;
         for verdict in &mut verdicts {

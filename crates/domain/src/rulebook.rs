@@ -273,6 +273,12 @@ impl Rulebook {
         decide::decide(self, case)
     }
 
+    /// Whether only rules in shadow ask for what [`Rulebook::decide`] still needs: nothing may wait for that.
+    #[must_use]
+    pub fn asks_in_vain(&self, case: &Case<'_>) -> bool {
+        decide::asks_in_vain(self, case)
+    }
+
     /// Every line of every rule with whether it held and what it read. Asks nothing: a line that would need to know
     /// more says so.
     #[must_use]

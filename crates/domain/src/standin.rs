@@ -138,7 +138,10 @@ impl StandIns {
     /// Names of fields stay, where they look like some.
     fn field_name(&mut self, name: &str) -> String {
         let looks_like_one = name.len() <= 40
-            && name.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            // Longer numbers are somebody's.
+            && name.split(|c: char| !c.is_ascii_digit()).all(|digits| digits.len() <= 2)
             && !self.tokens.contains_key(name);
         if looks_like_one || self.words.contains(name) { name.to_owned() } else { self.text(name) }
     }

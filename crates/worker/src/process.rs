@@ -238,13 +238,23 @@ async fn decide(
                 let written = write_down(deps, &rulebook, event, run, facts, plan, replaced).await?;
                 return written.ok_or(Stop::Busy(DECIDE_ANEW));
             }
-            Err(needs) => gather(deps, event, &needs, &mut facts).await?,
+            Err(needs) => {
+                let in_vain = rulebook.asks_in_vain(&case);
+                gather(deps, event, &needs, in_vain, &mut facts).await?;
+            }
         }
     }
     Err(Stop::Permanent(format!("the rulebook still asks for more facts after {MAX_ROUNDS} rounds")))
 }
 
-async fn gather(deps: &Deps, event: &Event, needs: &Needs, facts: &mut Facts) -> Result<(), Stop> {
+/// What is asked `in_vain` stops nothing: what hotglue does not tell now, the rules in shadow do without.
+async fn gather(
+    deps: &Deps,
+    event: &Event,
+    needs: &Needs,
+    in_vain: bool,
+    facts: &mut Facts,
+) -> Result<(), Stop> {
     let place =
         Place { env_id: event.env_id.clone(), flow_id: event.flow_id.clone(), tenant: event.tenant.clone() };
     for need in needs {
@@ -254,7 +264,11 @@ async fn gather(deps: &Deps, event: &Event, needs: &Needs, facts: &mut Facts) ->
                 Fact::LastValue { rule: rule.clone(), value }
             }
             Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
-                match observe(deps, &place, need).await? {
+                let told = match observe(deps, &place, need).await {
+                    Err(Stop::Transient { why, .. } | Stop::NotNow(why, _)) if in_vain => Err(why),
+                    told => told?,
+                };
+                match told {
                     Ok(fact) => fact,
                     Err(why) => {
                         facts.refuse(need.clone(), why);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::rulebook::Rulebook;
+use domain::rulebook::{Rulebook, Severity};
 use tokio_util::sync::CancellationToken;
 
 use crate::Deps;
@@ -61,6 +61,15 @@ fn parse(file: &Path, text: &str) -> Result<Rulebook, String> {
     })
 }
 
+/// What can't be meant puts no rulebook in force that was not in force before. (One that a worker is started with is, and is
+/// told of: an upgrade that finds more must not stop it.)
+fn sound(file: &Path, rulebook: Rulebook) -> Result<Rulebook, String> {
+    let findings = rulebook.findings();
+    let wrong = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let said: Vec<_> = wrong.map(|finding| format!("{}: {}", file.display(), finding.complaint)).collect();
+    if said.is_empty() { Ok(rulebook) } else { Err(said.join("\n")) }
+}
+
 /// An editor may empty a file before it writes it: a file without anything in it is not taken for "no rules".
 fn whole<'a>(file: &Path, text: &'a str) -> Result<&'a str, String> {
     if text.trim().is_empty() { Err(format!("{} is empty", file.display())) } else { Ok(text) }
@@ -79,7 +88,7 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
             }
             continue;
         }
-        match text.and_then(|text| parse(file, whole(file, &text)?)) {
+        match text.and_then(|text| sound(file, parse(file, whole(file, &text)?)?)) {
             Ok(rulebook) => {
                 let version = rulebook.version().to_owned();
                 if let Err(error) =

@@ -35,6 +35,8 @@ const HELD_AT_MOST: Duration = Duration::from_secs(5);
 const SLOW_MACHINE: Duration = Duration::from_secs(5);
 /// Wait where Slack asks for quiet and does not say for how long.
 const QUIET: Duration = Duration::from_secs(1);
+/// What Slack asks for is kept to; more than this is a mistake of somebody's clock.
+const LONGEST_QUIET: Duration = Duration::from_secs(24 * 60 * 60);
 /// The action of every step that folds.
 const SLACK: &str = "slack";
 /// An incoming webhook has a channel of its own, and nobody knows which.
@@ -91,7 +93,7 @@ fn line(deps: &Deps, channel: Option<&str>) -> String {
 /// Notes for all workers that Slack has asked for quiet, if it has.
 pub(crate) async fn heard(deps: &Deps, error: &EffectError) -> Result<(), StoreError> {
     let Sign::SlowDown(asked) = error.sign() else { return Ok(()) };
-    let until = after(deps.clock.now(), asked.unwrap_or(QUIET).min(LONGEST_ASKED));
+    let until = after(deps.clock.now(), asked.unwrap_or(QUIET).min(LONGEST_QUIET));
     deps.store.quiet(pace(deps), until).await
 }
 

@@ -47,10 +47,10 @@ pub(crate) fn verdict(verdict: &Verdict) -> (String, String) {
             let planned = crate::output::count(actions.len(), "step");
             (green("✓"), format!("matched in shadow mode: {planned} would have been taken"))
         }
-        Verdict::Broken { why, steps: 0 } => {
+        Verdict::Broken { why, steps: 0, .. } => {
             (red("!"), format!("matched, but could not be carried out: {}", first_line(why)))
         }
-        Verdict::Broken { why, steps } => {
+        Verdict::Broken { why, steps, .. } => {
             let planned = crate::output::count(*steps, "step");
             (red("!"), format!("matched: {planned}, the rest could not be carried out: {}", first_line(why)))
         }

@@ -15,7 +15,7 @@ fn verdict(rule: &str, verdict: Verdict) -> RuleVerdict {
 }
 
 fn broken_after(steps: usize) -> Verdict {
-    Verdict::Broken { why: "no tap".to_owned(), steps }
+    Verdict::Broken { why: "no tap".to_owned(), steps, shadow: false }
 }
 
 fn decision(verdicts: Vec<RuleVerdict>, steps: Vec<Step>) -> Decision {

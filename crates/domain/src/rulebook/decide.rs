@@ -36,13 +36,23 @@ impl Fate {
 
 pub(super) fn decide(book: &Rulebook, case: &Case<'_>) -> Result<Plan, Needs> {
     let fates = fates(book, case, &Context::new(case, false));
-    let mut needs = Needs::new();
-    for fate in &fates {
-        if let Fate::Asks(asked) = fate {
-            needs.extend(asked.iter().cloned());
-        }
-    }
+    // Those of rules in shadow come last, so that whatever becomes of them, live rules have what they need.
+    let live = asked_by(book, &fates, false);
+    let needs = if live.is_empty() { asked_by(book, &fates, true) } else { live };
     if needs.is_empty() { Ok(plan(book, case, fates)) } else { Err(needs) }
+}
+
+pub(super) fn asks_in_vain(book: &Rulebook, case: &Case<'_>) -> bool {
+    asked_by(book, &fates(book, case, &Context::new(case, false)), false).is_empty()
+}
+
+fn asked_by(book: &Rulebook, fates: &[Fate], shadow: bool) -> Needs {
+    let rules = book.rules.iter().zip(fates).filter(|(rule, _)| (rule.mode == Mode::Shadow) == shadow);
+    let asked = rules.filter_map(|(_, fate)| match fate {
+        Fate::Asks(asked) => Some(asked),
+        Fate::Settled { .. } | Fate::Waits { .. } => None,
+    });
+    asked.flatten().cloned().collect()
 }
 
 /// What can be said of a rule by its conditions alone.
@@ -86,7 +96,7 @@ pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<
                 Planned::Broken { why, .. } if rule.mode == Mode::Shadow => Fate::plain(broken(why)),
                 Planned::Broken { why, before } => {
                     let actions = distinct(before);
-                    let verdict = Verdict::Broken { why, steps: actions.len() };
+                    let verdict = Verdict::Broken { why, steps: actions.len(), shadow: false };
                     // The value of `changed` is not remembered: sent back by a person, the rule has to match again.
                     Fate::Settled { verdict, actions, new_value: None }
                 }
@@ -162,7 +172,7 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
 
 /// Nothing of it is done.
 fn broken(why: String) -> Verdict {
-    Verdict::Broken { why, steps: 0 }
+    Verdict::Broken { why, steps: 0, shadow: false }
 }
 
 /// A value as canonical JSON text: the same value is always the same text.
@@ -217,7 +227,10 @@ fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
 fn plan(book: &Rulebook, case: &Case<'_>, fates: Vec<Fate>) -> Plan {
     let mut plan = Plan::default();
     for (rule, fate) in book.rules.iter().zip(fates) {
-        let Fate::Settled { verdict, actions, new_value } = fate else { continue };
+        let Fate::Settled { mut verdict, actions, new_value } = fate else { continue };
+        if let Verdict::Broken { shadow, .. } = &mut verdict {
+            *shadow = rule.mode == Mode::Shadow;
+        }
         let steps = actions.into_iter().enumerate().map(|(place, action)| Step {
             key: StepKey::new(&case.event.id, case.run, &rule.name, &action),
             rule: rule.name.clone(),

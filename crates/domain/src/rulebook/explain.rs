@@ -169,8 +169,8 @@ pub(super) fn in_words(verdict: &Verdict) -> String {
         Verdict::Matched { steps: 1 } => "matches: 1 step".to_owned(),
         Verdict::Matched { steps } => format!("matches: {steps} steps"),
         Verdict::Shadow { actions } => format!("matches in shadow: {} steps would be taken", actions.len()),
-        Verdict::Broken { why, steps: 0 } => format!("can't be worked out: {why}"),
-        Verdict::Broken { why, steps } => {
+        Verdict::Broken { why, steps: 0, .. } => format!("can't be worked out: {why}"),
+        Verdict::Broken { why, steps, .. } => {
             let s = if *steps == 1 { "" } else { "s" };
             format!("takes {steps} step{s}, then can't be worked out: {why}")
         }

@@ -67,7 +67,7 @@ fn told(text: &str) -> String {
 
 fn broken(text: &str) -> String {
     match only_verdict(&book(&slack(text)), &failed_job(), &Facts::default()) {
-        Verdict::Broken { why, steps: 0 } => why,
+        Verdict::Broken { why, steps: 0, .. } => why,
         other => panic!("{other:?}"),
     }
 }

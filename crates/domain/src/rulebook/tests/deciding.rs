@@ -51,11 +51,11 @@ text = "x"
     let plan = decided(&book(TEXT), &failed_job(), &facts);
     let verdicts: Vec<_> = plan.verdicts.into_iter().map(|verdict| verdict.verdict).collect();
     assert!(
-        matches!(&verdicts[0], Verdict::Broken { why, steps: 0 } if why.contains("the key is refused") && why.contains("config_valid")),
+        matches!(&verdicts[0], Verdict::Broken { why, steps: 0, .. } if why.contains("the key is refused") && why.contains("config_valid")),
         "{verdicts:?}"
     );
     assert!(
-        matches!(&verdicts[1], Verdict::Broken { why, steps: 0 } if why.contains("no such tenant")),
+        matches!(&verdicts[1], Verdict::Broken { why, steps: 0, .. } if why.contains("no such tenant")),
         "{verdicts:?}"
     );
     assert_eq!(verdicts[2], Verdict::NotHeld { line: 1, why: None });
@@ -92,7 +92,7 @@ fn the_steps_before_one_that_can_not_be_worked_out_are_planned_and_none_behind_i
     assert_eq!(needs, [Need::LinkedTargets].into());
     facts.linked_targets = Some(vec!["optiply".to_owned()]);
     let plan = decided(&book, &event, &facts);
-    let Verdict::Broken { why, steps: 2 } = &plan.verdicts[0].verdict else { panic!("{plan:?}") };
+    let Verdict::Broken { why, steps: 2, .. } = &plan.verdicts[0].verdict else { panic!("{plan:?}") };
     assert!(why.starts_with("rule `r`, step 3 (run_job): ") && why.contains("the key is refused"), "{why}");
     let words: Vec<_> = plan.steps.iter().map(|step| step.action.summary()).collect();
     assert_eq!(words, ["Slack: one", "Slack: two"]);
@@ -116,7 +116,7 @@ fn a_step_without_a_tap_leaves_those_before_it() {
         event(&json!({"tenant": "t", "flow_id": "f", "status": "JOB_COMPLETED", "job_id": "j", "tap": null}));
     let plan = decided(&book(text), &event, &Facts::default());
     assert!(
-        matches!(&plan.verdicts[0].verdict, Verdict::Broken { why, steps: 1 } if why.contains("step 2 (run_job)"))
+        matches!(&plan.verdicts[0].verdict, Verdict::Broken { why, steps: 1, .. } if why.contains("step 2 (run_job)"))
     );
     assert_eq!(plan.steps.len(), 1);
 }
@@ -243,7 +243,7 @@ fn an_event_without_a_tenant_changes_no_schedule() {
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='disable_schedule'\n";
     let verdict = only_verdict(&book(text), &nameless, &Facts::default());
     assert!(
-        matches!(verdict, Verdict::Broken { why, steps: 0 } if why.contains("the event names no tenant"))
+        matches!(verdict, Verdict::Broken { why, steps: 0, .. } if why.contains("the event names no tenant"))
     );
 }
 
@@ -253,7 +253,7 @@ fn rules_that_contradict_each_other_are_both_broken_and_named() {
     let plan = decided(&book(text), &failed_job(), &Facts::default());
     assert!(plan.steps.is_empty());
     for verdict in &plan.verdicts {
-        let Verdict::Broken { why, steps: 0 } = &verdict.verdict else { panic!("{verdict:?}") };
+        let Verdict::Broken { why, steps: 0, .. } = &verdict.verdict else { panic!("{verdict:?}") };
         assert_eq!(why, "rules `on` and `off` want the opposite of the source schedule of 1414_1");
     }
 }
