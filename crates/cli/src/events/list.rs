@@ -73,7 +73,10 @@ pub(super) fn tap(row: &EventRow) -> &str {
 
 /// What went wrong with us, else what had gone wrong at the source.
 pub(super) fn why(row: &EventRow) -> std::borrow::Cow<'_, str> {
-    first_line(row.why.as_deref().unwrap_or(&row.event.error))
+    let said = row.why.as_deref().unwrap_or(&row.event.error);
+    // The first line of a Python traceback says nothing, the last one what is wrong.
+    let last = || said.lines().rev().find(|line| !line.trim().is_empty());
+    first_line(if said.starts_with("Traceback (") { last().unwrap_or_default() } else { said })
 }
 
 pub(super) fn outcome(outcome: Outcome) -> Cell {
@@ -111,6 +114,9 @@ mod tests {
         let mut row = row();
         row.why = None;
         assert_eq!(why(&row), "Traceback");
+        row.event.error =
+            "Traceback (most recent call last):\n  File \"a.py\"\nKeyError: 'supplier'\n".to_owned();
+        assert_eq!(why(&row), "KeyError: 'supplier'");
         row.event.tap.clear();
         row.event.connector = "hubspot".to_owned();
         assert_eq!(tap(&row), "hubspot");

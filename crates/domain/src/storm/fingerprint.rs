@@ -44,8 +44,10 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         weekday: regex(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? +(\d)"),
         day_month: regex(&format!(r"(\d)[ /-]{MONTH}\b")),
         month_day: regex(&format!(r"\b{MONTH} +(\d)")),
-        // A status code after its name is what the error says, not what it is about.
-        number: regex(r"(?i)(\b(?:status|code|status_code|http)\W{1,3})?(\w*\d\w*)"),
+        // A status code beside its name is what the error says, not what it is about.
+        number: regex(
+            r"(?i)(\b(?:status|code|status_code|http)\W{1,3})?(\w*\d\w*)( (?:client|server) error\b)?",
+        ),
         kept: regex(r"(?i)^(?:oauth\d|v\d{1,2})$"),
         numbers: regex(r"#(?:[-:.,/+ ]{1,2}#)+"),
         word: regex(r"\p{L}{2,}"),
@@ -132,11 +134,12 @@ fn normal(text: &str, quoted: bool) -> String {
     let text = patterns.day_month.replace_all(&text, "$1");
     let text = patterns.month_day.replace_all(&text, "$1");
     let text = patterns.number.replace_all(&text, |found: &Captures<'_>| {
-        let (before, number) = (found.get(1).map_or("", |before| before.as_str()), &found[2]);
-        let is_status =
-            !before.is_empty() && number.parse().is_ok_and(|code: u16| (100..600).contains(&code));
+        let beside = |place| found.get(place).map_or("", |found| found.as_str());
+        let (before, number, after) = (beside(1), &found[2], beside(3));
+        let is_named = !before.is_empty() || !after.is_empty();
+        let is_status = is_named && number.parse().is_ok_and(|code: u16| (100..600).contains(&code));
         let kept = is_status || patterns.kept.is_match(number);
-        format!("{before}{}", if kept { number } else { "#" })
+        format!("{before}{}{after}", if kept { number } else { "#" })
     });
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     patterns.numbers.replace_all(&text, "#").into_owned()

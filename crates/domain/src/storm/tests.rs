@@ -255,6 +255,19 @@ fn the_shape_is_readable_and_names_nobody() {
 }
 
 #[test]
+fn a_status_code_beside_its_name_tells_kinds_apart() {
+    let of = |error: &str| kind(&event("1414_1", "aB3dE6", error));
+    let http = |code: u16| {
+        of(&format!(
+            "requests.exceptions.HTTPError: {code} Client Error: for url: https://api.x.com/v1/items"
+        ))
+    };
+    assert_ne!(http(401).digest, http(429).digest);
+    assert!(http(401).shape.contains("401 Client Error"), "{}", http(401).shape);
+    assert_eq!(of("HTTP 503 for item 504").digest, of("HTTP 503 for item 505").digest);
+}
+
+#[test]
 fn where_no_error_is_reported_the_text_says_what_kind_it_is() {
     let of = |tenant: &str, problem: &str| {
         let text =
