@@ -20,7 +20,7 @@ const FOREVER: Duration = Duration::from_secs(600);
 /// A moment that comes is met within this.
 const MOMENT: Duration = Duration::from_secs(20);
 /// A moment between two transactions can be missed; then another event is tried.
-const TRIES: usize = 30;
+const TRIES: usize = 100;
 
 /// Has the worker killed at `step` of some event of its own. False when it never got there.
 pub(super) async fn kill_at(house: &mut House, load: &mut Load, step: Step, number: usize) -> bool {
