@@ -39,6 +39,8 @@ mod tidy;
 mod told_as_done;
 /// Workers that die, and what they die over.
 mod worker_crashes;
+/// More events of one tenant than NATS lets the workers hold: where they wait, and who does not wait for them.
+mod worker_flood;
 /// What the worker does when things go wrong: outside, inside, and with the rules.
 mod worker_flow;
 /// What the worker does while hotglue or Slack is down, slow or flooded, and who has to wait for whom.

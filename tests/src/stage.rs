@@ -242,7 +242,7 @@ attempts = 5
     /// # Panics
     /// When it does not come to that.
     pub async fn settled(&self, id: &str, outcome: Outcome) -> EventRecord {
-        self.until(id, &format!("to be {}", outcome.as_str()), |record| record.row.outcome == outcome).await
+        self.until(id, &format!("be {}", outcome.as_str()), |record| record.row.outcome == outcome).await
     }
 
     /// Waits until what the event log knows of an event is as told.

@@ -8,6 +8,7 @@ use async_nats::header::HeaderName;
 use async_nats::{HeaderMap, Message, Subject};
 use bytes::Bytes;
 use domain::envelope::Envelope;
+use domain::names::subject_token;
 use domain::plan;
 use jiff::Timestamp;
 
@@ -19,6 +20,7 @@ use crate::wire;
 pub(crate) const REPLAY_RUN: HeaderName = HeaderName::from_static("Gluehook-Replay-Run");
 pub(crate) const REPLAY_OF: HeaderName = HeaderName::from_static("Gluehook-Replay-Of");
 pub(crate) const RESUME: HeaderName = HeaderName::from_static("Gluehook-Resume");
+const NOT_BEFORE: HeaderName = HeaderName::from_static("Gluehook-Not-Before");
 
 /// An event as it was delivered. Dropped without being settled, it is delivered again after `ack_wait`.
 #[derive(Debug)]
@@ -135,6 +137,12 @@ impl Delivery {
         self.replay.as_ref().map_or(plan::LIVE, |replay| &replay.run)
     }
 
+    /// When its wait is over, for what was set aside while it waited.
+    #[must_use]
+    pub fn not_before(&self) -> Option<Timestamp> {
+        wire::timestamp(self.headers.as_ref()?, &NOT_BEFORE).ok()
+    }
+
     /// It is finished. Not waited for: should the acknowledgement get lost, it is delivered once more.
     ///
     /// # Errors
@@ -159,6 +167,27 @@ impl Delivery {
         // Zero nanoseconds would be a plain NAK: hundreds of attempts a second.
         let nanos = delay.max(Duration::from_millis(1)).as_nanos();
         self.say(format!("-NAK {{\"delay\":{nanos}}}").into()).await
+    }
+
+    /// Not now, and too many wait already: it goes to the end of `HOOKS_REPLAY`, as what it is, and counts no longer among those
+    /// that this stream's consumer may have outstanding. Whoever takes it from there leaves it until `not_before`. Meant for the live
+    /// run: a worker need not be allowed to put events into other ones.
+    ///
+    /// # Errors
+    /// It is delivered again; perhaps from there too.
+    pub async fn set_aside(self, not_before: Timestamp) -> Result<(), SettleError> {
+        let Place { delivered, sequence, stored_at } = self.place;
+        let run = subject_token(self.run());
+        let mut headers = wire::copy(self.headers.as_ref());
+        wire::put(&mut headers, REPLAY_RUN, self.run());
+        headers.insert(REPLAY_OF, self.hooks_sequence().to_string());
+        headers.insert(NOT_BEFORE, wire::time(not_before));
+        let subject = format!("replay.{run}.{}", wire::rest(&self.subject));
+        // Of this delivery alone: an earlier one may have been set aside, worked on and set aside again.
+        let id = format!("aside:{}:{sequence}:{}:{delivered}", self.stream.name(), stored_at.as_nanosecond());
+        let stored = self.bus.store(StreamName::Replay, subject, Some(&id), headers, self.body.clone()).await;
+        stored.map_err(|error| SettleError { why: format!("not set aside: {error}") })?;
+        self.ask(Bytes::from_static(b"+ACK")).await
     }
 
     /// Gives it up: it goes to `HOOKS_DEAD` with all it came with, and leaves the work stream's consumer.

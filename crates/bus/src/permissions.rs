@@ -23,7 +23,7 @@ pub enum Duty<'a> {
     Receive { endpoint: &'a str },
     /// Keep the refused requests of an endpoint.
     Quarantine { endpoint: &'a str },
-    /// Take events, settle and bury them.
+    /// Take events, settle, bury and set them aside.
     Work,
     /// Look at events, dead letters and refused requests.
     Look,
@@ -79,7 +79,10 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             vec![stored(subject.clone(), subject)]
         }
         Duty::Work => {
-            let mut probes = vec![stored("dead._.unknown._._".to_owned(), "dead.>".to_owned())];
+            let mut probes = vec![
+                stored("dead._.unknown._._".to_owned(), "dead.>".to_owned()),
+                stored("replay.live.unknown._._._".to_owned(), "replay.live.>".to_owned()),
+            ];
             for stream in StreamName::ALL {
                 let Some(consumer) = stream.consumer() else { continue };
                 let consumer = format!("{}.{consumer}", stream.name());

@@ -74,6 +74,7 @@ pub const METRICS: &[Metric] = &[
     QUEUE_PENDING,
     QUEUE_IN_FLIGHT,
     QUEUE_IN_FLIGHT_MAX,
+    SET_ASIDE,
     RELOAD_FAILURES,
     RULEBOOK_OK,
     RETENTION_DELETED,
@@ -222,6 +223,12 @@ const QUEUE_IN_FLIGHT_MAX: Metric = metric(
     Kind::Gauge,
     &[],
     "Events that may be in flight; beyond that nothing new is delivered: alarm at four fifths",
+);
+const SET_ASIDE: Metric = metric(
+    "gluehook_set_aside_total",
+    Kind::Counter,
+    &[],
+    "Times that an event went to the end of HOOKS_REPLAY because it had to wait and very many waited already",
 );
 const RELOAD_FAILURES: Metric = metric(
     "gluehook_rulebook_reload_failures_total",

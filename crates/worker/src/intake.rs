@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::{Burial, Bus, ConsumeError, Consumer, Delivery, StreamName};
+use bus::{Burial, Bus, ConsumeError, Consumer, Delivery, SettleError, StreamName};
 use domain::event::{self, Event};
 use domain::facts::Facts;
 use domain::journal::{Arrival, Outcome, Quiet};
@@ -18,6 +18,7 @@ use crate::lanes::{Class, Lanes};
 use crate::process::{self, End};
 use crate::quiet::Batch;
 use crate::reading::{self, Harmless, Refused};
+use crate::surplus::Place;
 use crate::{Deps, Shared};
 
 /// Wait of an event whose tenant has many waiting already; doubles each time, up to [`TENANT_BUSY_MOST`].
@@ -118,10 +119,11 @@ impl Intake {
         let rulebook = self.deps.rules.current();
         let mut batch = Vec::with_capacity(deliveries.len());
         let mut away = None;
+        let mut busy = Vec::new();
         for delivery in deliveries {
             match self.carefully(delivery, &rulebook, away.as_ref()).await {
                 Way::Quiet(quiet, delivery) => batch.push((*quiet, delivery)),
-                Way::Lane(arrival, delivery) => self.act(*arrival, delivery, class).await,
+                Way::Lane(arrival, delivery) => busy.extend(self.act(*arrival, delivery, class)),
                 Way::Unreadable(refused, delivery, died) => {
                     let deps = self.deps.clone();
                     self.lanes.push(String::new(), class, async move {
@@ -139,6 +141,9 @@ impl Intake {
                 }
             }
         }
+        // All at once: each may wait for NATS to store it elsewhere.
+        let handed_back = busy.into_iter().map(|(delivery, end)| settle(&self.deps, delivery, end));
+        futures_util::future::join_all(handed_back).await;
         if !batch.is_empty() && self.quiet.send(batch).await.is_err() {
             tracing::debug!("the worker is stopping; the events come back");
         }
@@ -207,13 +212,22 @@ impl Intake {
         Way::Lane(Box::new(arrival), delivery)
     }
 
-    async fn act(&self, arrival: Arrival, delivery: Delivery, class: Class) {
+    /// Gives an event to its tenant's lane; it is handed back where that has no room, or its wait is not over.
+    fn act(&self, arrival: Arrival, delivery: Delivery, class: Class) -> Option<(Delivery, End)> {
+        let now = self.deps.clock.now();
+        let left = delivery.not_before().map(|until| Duration::try_from(until.duration_since(now)));
+        if let Some(Ok(after)) = left
+            && !after.is_zero()
+        {
+            return Some((delivery, End::Again { after, why: "its wait is not over".to_owned() }));
+        }
         let key = format!("{}\0{}", arrival.event.env_id, arrival.event.tenant);
         if !self.lanes.has_room(&key, class) {
             let after = tenant_busy(delivery.attempt());
-            let why = "its tenant has many events waiting".to_owned();
-            settle(&self.deps, delivery, End::Again { after, why }).await;
-            return;
+            return Some((
+                delivery,
+                End::Again { after, why: "its tenant has many events waiting".to_owned() },
+            ));
         }
         let (deps, stop) = (self.deps.clone(), self.stop.clone());
         // Also while it waits behind others.
@@ -229,6 +243,7 @@ impl Intake {
             settle(&deps, delivery, end).await;
             drop(alive);
         });
+        None
     }
 }
 
@@ -310,6 +325,18 @@ async fn bury_unreadable(deps: &Deps, refused: Refused, delivery: Delivery, died
     }
 }
 
+/// Hands a delivery back for so long; where very many wait, out of the way of others.
+async fn again(deps: &Deps, delivery: Delivery, after: Duration) -> Result<(), SettleError> {
+    let again = delivery.not_before().map(|_| delivery.attempt());
+    match deps.surplus.place(delivery.stream(), again, after, deps.clock.now()) {
+        Place::Here(wait) => delivery.again_in(wait).await,
+        Place::Aside(until) => {
+            deps.metrics.set_aside.inc();
+            delivery.set_aside(until).await
+        }
+    }
+}
+
 /// Settles a delivery by value; what the queue can't be told now, it finds out by itself after its ack wait.
 async fn settle(deps: &Deps, delivery: Delivery, end: End) {
     let told = match end {
@@ -322,7 +349,7 @@ async fn settle(deps: &Deps, delivery: Delivery, end: End) {
         }
         End::Again { after, why } => {
             tracing::debug!(?after, ?why, "an event goes back to the queue");
-            delivery.again_in(after).await
+            again(deps, delivery, after).await
         }
         End::Bury { why, attempts, since } => {
             deps.metrics.processed(Outcome::Dead.as_str(), 1);

@@ -19,6 +19,7 @@ mod rules;
 pub mod run;
 mod steps;
 mod storms;
+mod surplus;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::circuits::Circuits;
 use crate::pulse::Pulse;
 use crate::rules::Rules;
+use crate::surplus::Surplus;
 
 /// What processing an event needs. Cloned into tasks behind an [`Arc`].
 #[derive(Debug)]
@@ -43,6 +45,7 @@ struct Deps {
     rules: Rules,
     store: Store,
     world: World,
+    surplus: Surplus,
     /// Our own secrets: none of them is written down.
     secrets: Known,
     circuits: Circuits,

@@ -18,6 +18,7 @@ pub(crate) async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         match bus.pending(StreamName::Hooks).await {
             Ok(pending) => {
+                deps.surplus.measured(StreamName::Hooks, pending);
                 deps.metrics.queue_pending.set(gauge(pending.pending));
                 deps.metrics.queue_in_flight.set(gauge(pending.in_flight));
                 deps.metrics.queue_in_flight_max.set(gauge(pending.most_in_flight));
@@ -27,11 +28,15 @@ pub(crate) async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
             }
             Err(error) => deps.readiness.set("nats", Err(error.to_string())),
         }
+        if let Ok(pending) = bus.pending(StreamName::Replay).await {
+            deps.surplus.measured(StreamName::Replay, pending);
+        }
         deps.readiness.warn_about("nats", bus.state().trouble.as_deref());
     }
 }
 
-/// What is said from four fifths on of what NATS lets workers hold: beyond it nobody gets anything new.
+/// What is said from four fifths on of what NATS lets workers hold: beyond it nobody gets anything new. From a quarter on
+/// what has to wait is set aside, so there is a reason why it could not be.
 fn crowded(pending: Pending) -> Option<String> {
     let Pending { in_flight, most_in_flight, .. } = pending;
     (most_in_flight > 0 && in_flight >= most_in_flight / 5 * 4).then(|| {

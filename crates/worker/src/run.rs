@@ -26,6 +26,7 @@ use crate::intake::Intake;
 use crate::lanes::Lanes;
 use crate::pulse::Pulse;
 use crate::rules::Rules;
+use crate::surplus::Surplus;
 use crate::{Deps, Shared, brake, measure, pulse, quiet, retention, rules, storms};
 
 /// Deliveries taken from the live stream at once: enough to fill a transaction.
@@ -124,6 +125,7 @@ pub async fn run(args: Args) -> Result<()> {
         rules,
         store,
         world,
+        surplus: Surplus::default(),
         secrets,
         circuits,
         observe: args.observe,

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::letters::burial;
 use super::*;
 
 #[tokio::test]
@@ -168,4 +169,49 @@ async fn two_workers_share_without_repeating() {
     all.sort_unstable();
     assert_eq!(all, (1..=200).collect::<Vec<_>>());
     nothing_left(&bus).await;
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_the_same_event_in_the_same_run_and_holds_nothing_up_where_it_was() {
+    let (_server, bus) = set_up().await;
+    bus.publisher().publish(&event(1)).await.unwrap();
+    let mut live = bus.consumer(StreamName::Hooks).await.unwrap();
+    let delivery = next(&mut live).await;
+    let (sealed, stored) = (format!("{:?}", delivery.envelope().unwrap()), delivery.sequence());
+    assert_eq!(delivery.not_before(), None);
+    let until = Timestamp::from_microsecond(1_800_000_000_000_000).unwrap();
+    delivery.set_aside(until).await.unwrap();
+    nothing_left(&bus).await;
+
+    let mut replays = bus.consumer(StreamName::Replay).await.unwrap();
+    let aside = next(&mut replays).await;
+    assert_eq!(format!("{:?}", aside.envelope().unwrap()), sealed);
+    assert_eq!((aside.run(), aside.hooks_sequence(), aside.not_before()), ("live", stored, Some(until)));
+    assert!(!aside.replay().unwrap().resume, "nothing that failed for good is tried again");
+
+    // To the end once more, with another time; and what is buried from there is a dead letter of the live run.
+    let later = until + Duration::from_secs(60);
+    aside.set_aside(later).await.unwrap();
+    let aside = next(&mut replays).await;
+    assert_eq!((aside.not_before(), aside.attempt(), aside.hooks_sequence()), (Some(later), 1, stored));
+    assert_eq!(format!("{:?}", aside.envelope().unwrap()), sealed);
+    aside.bury(&burial("over")).await.unwrap();
+    let letters = bus::dead::list(&bus, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].run.as_str(), letters[0].of_sequence), ("live", stored));
+}
+
+#[tokio::test]
+async fn what_is_taken_for_a_repeat_of_what_was_set_aside_is_set_aside_again() {
+    let (_server, bus) = set_up().await;
+    bus.publisher().publish(&event(1)).await.unwrap();
+    let mut live = bus.consumer(StreamName::Hooks).await.unwrap();
+    let mut replays = bus.consumer(StreamName::Replay).await.unwrap();
+    // It comes back to where it was, as after a lost acknowledgement.
+    next(&mut live).await.again_in(Duration::ZERO).await.unwrap();
+    next(&mut live).await.set_aside(Timestamp::UNIX_EPOCH).await.unwrap();
+    next(&mut replays).await.set_aside(Timestamp::UNIX_EPOCH).await.unwrap();
+    next(&mut replays).await.done_sure().await.unwrap();
+    let left = bus.pending(StreamName::Replay).await.unwrap();
+    assert_eq!((left.pending, left.in_flight), (0, 0));
 }

@@ -3,7 +3,7 @@ use bus::{Burial, Rejected, dead, rejected, replay};
 
 use super::*;
 
-fn burial(reason: &str) -> Burial {
+pub(super) fn burial(reason: &str) -> Burial {
     Burial {
         reason: reason.to_owned(),
         attempts: 8,

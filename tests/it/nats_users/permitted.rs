@@ -61,7 +61,12 @@ async fn no_user_does_what_is_anothers() {
         ),
         (
             "WORKER",
-            vec!["dead.x", "$JS.API.CONSUMER.MSG.NEXT.HOOKS.worker", "$JS.API.CONSUMER.INFO.HOOKS.worker"],
+            vec![
+                "dead.x",
+                "replay.live.x",
+                "$JS.API.CONSUMER.MSG.NEXT.HOOKS.worker",
+                "$JS.API.CONSUMER.INFO.HOOKS.worker",
+            ],
             vec![
                 "hooks.a.job.S.t",
                 "replay.x",

@@ -263,6 +263,8 @@ pub struct WorkerMetrics {
     pub queue_in_flight: Gauge,
     /// So many may be.
     pub queue_in_flight_max: Gauge,
+    /// Events set aside because too many waited.
+    pub set_aside: Counter,
 }
 
 impl WorkerMetrics {
@@ -287,6 +289,7 @@ impl WorkerMetrics {
             queue_pending: Gauge::default(),
             queue_in_flight: Gauge::default(),
             queue_in_flight_max: Gauge::default(),
+            set_aside: Counter::default(),
         };
         add(registry, &super::PROCESSED, metrics.processed.clone());
         add(registry, &super::NO_RULE, metrics.no_rule.clone());
@@ -303,6 +306,7 @@ impl WorkerMetrics {
         add(registry, &super::QUEUE_PENDING, metrics.queue_pending.clone());
         add(registry, &super::QUEUE_IN_FLIGHT, metrics.queue_in_flight.clone());
         add(registry, &super::QUEUE_IN_FLIGHT_MAX, metrics.queue_in_flight_max.clone());
+        add(registry, &super::SET_ASIDE, metrics.set_aside.clone());
         add(registry, &super::RELOAD_FAILURES, metrics.reload_failures.clone());
         add(registry, &super::RULEBOOK_OK, metrics.rulebook_ok.clone());
         add(registry, &super::RETENTION_DELETED, metrics.retention_deleted.clone());
