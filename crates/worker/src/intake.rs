@@ -21,9 +21,6 @@ use crate::reading::{self, Harmless, Refused};
 use crate::surplus::Place;
 use crate::{Deps, Shared};
 
-/// Wait of an event whose tenant has many waiting already; doubles each time, up to [`TENANT_BUSY_MOST`].
-const TENANT_BUSY: Duration = Duration::from_secs(2);
-const TENANT_BUSY_MOST: Duration = Duration::from_secs(60);
 /// Between two tries to reach the queue.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What was asked of the queue and came is kept for so long without room for it; then it goes back, to other workers.
@@ -223,7 +220,7 @@ impl Intake {
         }
         let key = format!("{}\0{}", arrival.event.env_id, arrival.event.tenant);
         if !self.lanes.has_room(&key, class) {
-            let after = tenant_busy(delivery.attempt());
+            let after = self.lanes.comes_again_in(&key, class, now);
             return Some((
                 delivery,
                 End::Again { after, why: "its tenant has many events waiting".to_owned() },
@@ -256,12 +253,6 @@ enum Way {
     Later(Delivery, StoreError),
     /// Not an envelope at all.
     Alien(Delivery, String),
-}
-
-/// Longer each time: a tenant with thousands waiting must not keep the queue busy with handing them back and forth.
-fn tenant_busy(attempt: u64) -> Duration {
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
-    (TENANT_BUSY * 2_u32.pow(doublings)).min(TENANT_BUSY_MOST)
 }
 
 fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {

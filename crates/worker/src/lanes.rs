@@ -1,12 +1,18 @@
 //! Events of one tenant one by one, tenants side by side, and live events before replayed ones.
 
+mod line;
+
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use jiff::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+
+use line::Line;
 
 /// Events of one tenant that may wait behind one another in memory; further ones go back to the queue for a moment, so
 /// that one slow tenant can't fill the worker.
@@ -17,7 +23,7 @@ const LIVE_ROOM: usize = 1_000;
 const REPLAY_ROOM: usize = 64;
 
 /// Which stream an event came by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
     Live,
     /// A bulk replay takes what live events leave: of each tenant the turns, of the worker a quarter of the slots.
@@ -49,6 +55,7 @@ pub(crate) struct Lanes(Arc<Inner>);
 
 struct Inner {
     waiting: Mutex<HashMap<String, Lane>>,
+    line: Mutex<Line>,
     slots: Semaphore,
     replay_slots: Semaphore,
     live_room: Arc<Semaphore>,
@@ -66,6 +73,7 @@ impl Lanes {
     pub(crate) fn new(concurrency: usize) -> Self {
         Self(Arc::new(Inner {
             waiting: Mutex::default(),
+            line: Mutex::default(),
             slots: Semaphore::new(concurrency),
             replay_slots: Semaphore::new((concurrency / 4).max(1)),
             live_room: Arc::new(Semaphore::new(LIVE_ROOM)),
@@ -88,6 +96,11 @@ impl Lanes {
     pub(crate) fn has_room(&self, key: &str, class: Class) -> bool {
         self.room(class) > 0
             && self.0.lock().get_mut(key).is_none_or(|lane| lane.of(class).len() < PER_TENANT)
+    }
+
+    /// How long an event stays away that found no room.
+    pub(crate) fn comes_again_in(&self, key: &str, class: Class, now: Timestamp) -> Duration {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner).wait(key, class, now)
     }
 
     /// Runs `job` after all earlier jobs of the same key and class. Without room it is dropped, and with it its delivery,
