@@ -10,19 +10,33 @@ use tests::program::PATIENCE;
 use tests::stage::{Setting, Stage, client};
 use tokio::time::{Instant, sleep};
 
-const SCHEDULE: &str = r#"
+const RULES: &str = r#"
 [[rule]]
 name = "on"
 on = ["job"]
 when = ["event.completed"]
 [[rule.do]]
 action = "enable_schedule"
+[[rule]]
+name = "tell"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }}"
 "#;
 
 fn completed(tenant: &str, job: usize) -> String {
     webhook::job(|body| {
         body["tenant"] = json!(tenant);
         body["job_id"] = json!(format!("{tenant}-{job}"));
+    })
+}
+
+fn failed(tenant: &str) -> String {
+    webhook::job(|body| {
+        body["tenant"] = json!(tenant);
+        body["status"] = json!("SYNC_FAILED");
     })
 }
 
@@ -56,7 +70,7 @@ async fn a_tenant_with_more_events_than_may_wait_holds_up_nobody_and_loses_none(
     const FLOOD: usize = 200;
     const HANGS: Duration = Duration::from_secs(10);
     let worker = vec!["--concurrency=4".to_owned()];
-    let setting = Setting { rules: Some(SCHEDULE.to_owned()), worker, ..Setting::default() };
+    let setting = Setting { rules: Some(RULES.to_owned()), worker, ..Setting::default() };
     let mut stage = Stage::with(setting).await;
     allow(&mut stage, 100).await;
     stage.hotglue.every_on(1, "PUT", "/slow/", Fault::Delay(HANGS));
@@ -85,4 +99,25 @@ async fn a_tenant_with_more_events_than_may_wait_holds_up_nobody_and_loses_none(
     }
     let (_, dead, _) = stage.gluehook(&["--json", "dead", "list"]).await;
     assert_eq!(dead.trim(), "[]", "nothing was given up");
+}
+
+#[tokio::test]
+async fn a_long_line_before_slack_holds_up_nothing_else_and_each_message_is_told_once() {
+    const LINE: usize = 120;
+    let setting =
+        Setting { rules: Some(RULES.to_owned()), channel_interval: Some("250ms"), ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    allow(&mut stage, 40).await;
+    for number in 0..LINE {
+        stage.post(&failed(&format!("t{number}"))).await;
+    }
+    for number in 0..10 {
+        let id = stage.post(&completed(&format!("quick{number}"), 0)).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    assert!(stage.slack.messages().len() < LINE, "the line is still there");
+    let all = Duration::from_secs(120);
+    assert!(stage.slack.until(all, |slack| slack.messages().len() >= LINE).await, "all are told");
+    let told: std::collections::BTreeSet<_> = stage.slack.texts().into_iter().collect();
+    assert_eq!((told.len(), stage.slack.messages().len()), (LINE, LINE), "each once");
 }

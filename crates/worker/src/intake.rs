@@ -316,8 +316,12 @@ async fn bury_unreadable(deps: &Deps, refused: Refused, delivery: Delivery, died
     }
 }
 
-/// Hands a delivery back for so long; where very many wait, out of the way of others.
+/// Hands a delivery back for so long; where very many wait, out of the way of others. While the outside is down, nothing is
+/// taken, and there are no others.
 async fn again(deps: &Deps, delivery: Delivery, after: Duration) -> Result<(), SettleError> {
+    if deps.circuits.gate() != Gate::Open {
+        return delivery.again_in(after).await;
+    }
     let again = delivery.not_before().map(|_| delivery.attempt());
     match deps.surplus.place(delivery.stream(), again, after, deps.clock.now()) {
         Place::Here(wait) => delivery.again_in(wait).await,
@@ -341,6 +345,10 @@ async fn settle(deps: &Deps, delivery: Delivery, end: End) {
         End::Again { after, why } => {
             tracing::debug!(?after, ?why, "an event goes back to the queue");
             again(deps, delivery, after).await
+        }
+        End::NoLog { after, why } => {
+            tracing::debug!(?after, ?why, "an event goes back to the queue");
+            delivery.again_in(after).await
         }
         End::Bury { why, attempts, since } => {
             deps.metrics.processed(Outcome::Dead.as_str(), 1);

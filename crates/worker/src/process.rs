@@ -43,6 +43,11 @@ pub(crate) enum End {
         after: Duration,
         why: String,
     },
+    /// The event log is away, for all events alike.
+    NoLog {
+        after: Duration,
+        why: String,
+    },
     /// `since`: when it first failed.
     Bury {
         why: String,
@@ -119,7 +124,7 @@ pub(crate) async fn process(deps: &Deps, arrival: &Arrival, run: &str, replayed:
 
 /// The event log is away or refuses: the event waits in the queue, and readiness tells people.
 pub(crate) fn store_trouble(deps: &Deps, error: &StoreError) -> End {
-    End::Again { after: store_pause(deps, error), why: error.to_string() }
+    End::NoLog { after: store_pause(deps, error), why: error.to_string() }
 }
 
 /// Tells readiness what is wrong with the event log; how long to leave it alone.
