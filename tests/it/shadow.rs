@@ -124,6 +124,20 @@ async fn a_worker_that_would_observe_beside_one_that_acts_is_refused() {
 }
 
 #[tokio::test]
+async fn a_worker_that_only_observes_stops_when_one_that_acts_has_come() {
+    let mut stage = Stage::with(Setting { worker: vec!["--observe".to_owned()], ..Setting::default() }).await;
+    let mut flags = stage.worker_flags();
+    flags.retain(|flag| !flag.starts_with("--database-url") && flag != "--observe");
+    flags.push(format!("--database-url=sqlite://{}", stage.path("other.db").display()));
+    let acting = tests::program::Program::start("gluehook-worker", &flags, &tests::stage::secrets());
+    acting.line("taking events").await;
+    assert!(!stage.worker().ended().await.success());
+    stage.worker().line("another worker takes events").await;
+    stage.post(&webhook::failed_job("boom")).await;
+    assert!(stage.slack.until(tests::program::PATIENCE, |slack| !slack.texts().is_empty()).await);
+}
+
+#[tokio::test]
 async fn a_worker_that_only_observes_leaves_what_a_live_one_had_begun() {
     let mut stage = Stage::start().await;
     stage.slack.every(1, Fault::html_502());

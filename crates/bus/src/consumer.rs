@@ -60,8 +60,8 @@ pub struct Pending {
     pub in_flight: u64,
     /// So many may be in flight; then nothing more is delivered. 0 when there is no limit.
     pub most_in_flight: u64,
-    /// Some worker is asking for more.
-    pub pulled: bool,
+    /// So many workers are asking for more. One that has just gone away may count for half a minute.
+    pub pulls: usize,
     /// Someone has paused the consumer: it gives nothing.
     pub paused: bool,
 }
@@ -344,7 +344,7 @@ async fn pending(bus: &Bus, stream: StreamName, name: &str) -> Result<Pending, C
         pending: info.num_pending,
         in_flight: u64::try_from(info.num_ack_pending).unwrap_or(u64::MAX),
         most_in_flight: u64::try_from(info.config.max_ack_pending).unwrap_or(0),
-        pulled: info.num_waiting > 0,
+        pulls: info.num_waiting,
         paused,
     })
 }

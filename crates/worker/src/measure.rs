@@ -53,13 +53,13 @@ mod tests {
     #[test]
     fn people_are_told_before_the_queue_gives_nothing_more() {
         let at = |in_flight| {
-            crowded(Pending { pending: 0, in_flight, most_in_flight: 20_000, pulled: true, paused: false })
+            crowded(Pending { pending: 0, in_flight, most_in_flight: 20_000, pulls: 1, paused: false })
         };
         assert_eq!(at(15_999), None);
         let said = at(16_000).unwrap();
         assert!(said.contains("16000") && said.contains("20000") && said.contains("events list"), "{said}");
         assert_eq!(
-            crowded(Pending { pending: 0, in_flight: 5, most_in_flight: 0, pulled: true, paused: false }),
+            crowded(Pending { pending: 0, in_flight: 5, most_in_flight: 0, pulls: 1, paused: false }),
             None
         );
     }

@@ -116,7 +116,7 @@ mod tests {
 
     fn measured(stream: StreamName, in_flight: u64) -> Surplus {
         let surplus = Surplus::default();
-        let pending = Pending { pending: 0, in_flight, most_in_flight: 20_000, pulled: true, paused: false };
+        let pending = Pending { pending: 0, in_flight, most_in_flight: 20_000, pulls: 1, paused: false };
         surplus.measured(stream, pending);
         surplus
     }
@@ -157,8 +157,7 @@ mod tests {
     #[test]
     fn without_a_limit_nobody_makes_room() {
         let surplus = Surplus::default();
-        let pending =
-            Pending { pending: 0, in_flight: 90_000, most_in_flight: 0, pulled: true, paused: false };
+        let pending = Pending { pending: 0, in_flight: 90_000, most_in_flight: 0, pulls: 1, paused: false };
         surplus.measured(StreamName::Hooks, pending);
         assert_eq!(surplus.place(StreamName::Hooks, None, MINUTE, NOW), Place::Here(MINUTE));
     }
