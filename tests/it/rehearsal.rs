@@ -67,12 +67,22 @@ async fn scenarios_of_ones_own_are_run_with_a_report_for_ci() {
     let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
     assert_eq!(code, 0, "{said}{errors}");
 
-    std::fs::write(folder.join("wrong.toml"), case.replace("job-failed", "link-made")).expect("written");
+    std::fs::create_dir(folder.join("deeper")).expect("a folder");
+    std::fs::write(folder.join("deeper/wrong.toml"), case.replace("job-failed", "link-made"))
+        .expect("written");
     std::fs::write(folder.join("unreadable.toml"), "[[case]]\nsayz = 1\n").expect("written");
     let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
     assert_eq!(code, 1, "{said}{errors}");
     let xml = std::fs::read_to_string(report).expect("the report");
     assert!(xml.contains("tests=\"3\" failures=\"2\""), "{xml}");
+    assert!(
+        xml.contains("deeper/wrong.toml\" line=\"2\"") && xml.contains("deeper/wrong.toml:2: matches"),
+        "{xml}"
+    );
+    let empty = stage.path("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let (code, _, errors) = stage.gluehook(&["rules", "test", empty.to_str().expect("UTF-8")]).await;
+    assert!(code == 2 && errors.contains("there is no scenario"), "{errors}");
     assert!(
         xml.contains("name=\"a failed sync is told\"/>") && xml.contains("<failure message=\"matches: "),
         "{xml}"
@@ -226,6 +236,46 @@ async fn a_fact_that_was_never_read_is_unknown_unless_hotglue_may_be_asked() {
         (&json!(1), &json!(1), &json!(0))
     );
     assert_eq!(asked(), before + 1);
+}
+
+#[tokio::test]
+async fn what_hotglue_cannot_answer_stays_unknown_and_a_limit_says_when_it_would_have_paused() {
+    let stage = Stage::start().await;
+    for tenant in ["a", "b", "unwell"] {
+        let _tenant = stage.hotglue.tenant(ENV, FLOW, tenant).with_null_state();
+        let id = stage.post(&of_tenant(tenant, "boom")).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    stage.hotglue.every_on(1, "GET", "unwell", sandbox::Fault::text_500());
+    let asking = TOLD.replace("\"event.failed\"", "\"event.failed\", \"tenant.state_is_null\"");
+    let limited = asking.replace("name = \"told\"", "name = \"told\"\nlimit = { tenants = 1, per = \"1h\" }");
+    let rules = file(&stage, "rules.toml", &format!("{}{limited}", shipped()));
+    let found = json_of(&stage, 1, &["rules", "backtest", &rules, "--ask-hotglue"]).await;
+    assert_eq!((&found["added"], &found["unknown_events"]), (&json!(2), &json!(1)), "{found}");
+    let unanswered = found["unanswered"].as_array().expect("a list");
+    assert!(unanswered.len() == 1 && unanswered[0]["questions"] == json!(1), "{found}");
+    let limits = found["limits"].as_array().expect("a list");
+    let told = limits.iter().find(|limit| limit["rule"] == json!("told")).expect("it has one");
+    assert_eq!(told["paused"]["tenant"], json!(format!("{ENV}/b")), "{told}");
+    assert_eq!((&told["paused"]["held_events"], &told["most"]), (&json!(1), &json!(1)), "{told}");
+    assert!(
+        limits.iter().any(|limit| limit["rule"] == json!("exact-unauthorized") && limit["paused"].is_null())
+    );
+    let (code, said, errors) = stage.gluehook(&["rules", "backtest", &rules, "--ask-hotglue"]).await;
+    assert!(
+        code == 1 && said.contains("hotglue gave no answer to 1 question") && said.contains("500"),
+        "{said}{errors}"
+    );
+    assert!(said.contains("limit: told would have paused at "), "{said}");
+
+    for (args, sentence) in [
+        (["--since", "1h", "--until", "2h"], "--since has to be earlier than --until"),
+        (["--against", rules.as_str(), "--since", "1d"], "nothing could differ"),
+    ] {
+        let args = [["rules", "backtest", rules.as_str()].as_slice(), &args].concat();
+        let (code, _, errors) = stage.gluehook(&args).await;
+        assert!(code == 2 && errors.contains(sentence), "{errors}");
+    }
 }
 
 #[tokio::test]
