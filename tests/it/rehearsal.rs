@@ -67,12 +67,22 @@ async fn scenarios_of_ones_own_are_run_with_a_report_for_ci() {
     let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
     assert_eq!(code, 0, "{said}{errors}");
 
-    std::fs::write(folder.join("wrong.toml"), case.replace("job-failed", "link-made")).expect("written");
+    std::fs::create_dir(folder.join("deeper")).expect("a folder");
+    std::fs::write(folder.join("deeper/wrong.toml"), case.replace("job-failed", "link-made"))
+        .expect("written");
     std::fs::write(folder.join("unreadable.toml"), "[[case]]\nsayz = 1\n").expect("written");
     let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
     assert_eq!(code, 1, "{said}{errors}");
     let xml = std::fs::read_to_string(report).expect("the report");
     assert!(xml.contains("tests=\"3\" failures=\"2\""), "{xml}");
+    assert!(
+        xml.contains("deeper/wrong.toml\" line=\"2\"") && xml.contains("deeper/wrong.toml:2: matches"),
+        "{xml}"
+    );
+    let empty = stage.path("empty");
+    std::fs::create_dir(&empty).expect("a folder");
+    let (code, _, errors) = stage.gluehook(&["rules", "test", empty.to_str().expect("UTF-8")]).await;
+    assert!(code == 2 && errors.contains("there is no scenario"), "{errors}");
     assert!(
         xml.contains("name=\"a failed sync is told\"/>") && xml.contains("<failure message=\"matches: "),
         "{xml}"
@@ -229,6 +239,46 @@ async fn a_fact_that_was_never_read_is_unknown_unless_hotglue_may_be_asked() {
 }
 
 #[tokio::test]
+async fn what_hotglue_cannot_answer_stays_unknown_and_a_limit_says_when_it_would_have_paused() {
+    let stage = Stage::start().await;
+    for tenant in ["a", "b", "unwell"] {
+        let _tenant = stage.hotglue.tenant(ENV, FLOW, tenant).with_null_state();
+        let id = stage.post(&of_tenant(tenant, "boom")).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    stage.hotglue.every_on(1, "GET", "unwell", sandbox::Fault::text_500());
+    let asking = TOLD.replace("\"event.failed\"", "\"event.failed\", \"tenant.state_is_null\"");
+    let limited = asking.replace("name = \"told\"", "name = \"told\"\nlimit = { tenants = 1, per = \"1h\" }");
+    let rules = file(&stage, "rules.toml", &format!("{}{limited}", shipped()));
+    let found = json_of(&stage, 1, &["rules", "backtest", &rules, "--ask-hotglue"]).await;
+    assert_eq!((&found["added"], &found["unknown_events"]), (&json!(2), &json!(1)), "{found}");
+    let unanswered = found["unanswered"].as_array().expect("a list");
+    assert!(unanswered.len() == 1 && unanswered[0]["questions"] == json!(1), "{found}");
+    let limits = found["limits"].as_array().expect("a list");
+    let told = limits.iter().find(|limit| limit["rule"] == json!("told")).expect("it has one");
+    assert_eq!(told["paused"]["tenant"], json!(format!("{ENV}/b")), "{told}");
+    assert_eq!((&told["paused"]["held_events"], &told["most"]), (&json!(1), &json!(1)), "{told}");
+    assert!(
+        limits.iter().any(|limit| limit["rule"] == json!("exact-unauthorized") && limit["paused"].is_null())
+    );
+    let (code, said, errors) = stage.gluehook(&["rules", "backtest", &rules, "--ask-hotglue"]).await;
+    assert!(
+        code == 1 && said.contains("hotglue gave no answer to 1 question") && said.contains("500"),
+        "{said}{errors}"
+    );
+    assert!(said.contains("limit: told would have paused at "), "{said}");
+
+    for (args, sentence) in [
+        (["--since", "1h", "--until", "2h"], "--since has to be earlier than --until"),
+        (["--against", rules.as_str(), "--since", "1d"], "nothing could differ"),
+    ] {
+        let args = [["rules", "backtest", rules.as_str()].as_slice(), &args].concat();
+        let (code, _, errors) = stage.gluehook(&args).await;
+        assert!(code == 2 && errors.contains(sentence), "{errors}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_that_acts_on_changes_sees_the_values_of_the_events_before() {
     let rule = |text: &str| {
         format!(
@@ -262,7 +312,7 @@ async fn an_event_of_life_becomes_a_scenario_without_a_customers_name_in_it() {
         job["tenant"] = json!("acme-77");
         job["job_name"] = json!("Jansen nightly");
         let error = format!(
-            "{} for jan@jansen.example, token {SLACK_TOKEN}",
+            "{} for jan@jansen.example at 10.0.0.7, call 06-12345678, token {SLACK_TOKEN}",
             job["error"].as_str().unwrap_or_default()
         );
         job["error"] = json!(error);
@@ -276,12 +326,23 @@ async fn an_event_of_life_becomes_a_scenario_without_a_customers_name_in_it() {
     let (code, said, errors) = stage.gluehook(&["events", "export", &id, "--redact", &output]).await;
     assert_eq!(code, 0, "{said}{errors}");
     let text = std::fs::read_to_string(&path).expect("written");
-    for gone in ["acme", "ansen", SLACK_TOKEN, record.row.event.job_id.as_str(), ENV, FLOW] {
+    for gone in
+        ["acme", "ansen", "10.0.0.7", "12345678", SLACK_TOKEN, record.row.event.job_id.as_str(), ENV, FLOW]
+    {
         assert!(!text.contains(gone), "{gone}:\n{text}");
     }
-    assert!(text.contains("exact-unauthorized: disable_schedule source of tenant-1"), "{text}");
+    assert!(text.contains("exact-unauthorized: disable_schedule source of tenant-"), "{text}");
     let (code, said, errors) = stage.gluehook(&["rules", "test", folder.to_str().expect("UTF-8")]).await;
     assert!(code == 0 && said.contains("1 passed"), "{said}{errors}\n{text}");
+
+    let (_, again, _) = stage.gluehook(&["events", "export", &id, "--redact"]).await;
+    assert_eq!(again, text, "the event log keeps what the tokens are made with");
+    let salt = file(&stage, "salt", "a salt of sixteen bytes");
+    let salted = format!("--salt=file:{salt}");
+    let (code, other, errors) = stage.gluehook(&["events", "export", &id, "--redact", &salted]).await;
+    assert!(code == 0 && other != text, "{errors}");
+    let (code, _, errors) = stage.gluehook(&["events", "export", &id, "--redact", "--salt=hush"]).await;
+    assert!(code == 2 && errors.contains("env:NAME") && !errors.contains("hush"), "{errors}");
 
     let (code, whole, errors) = stage.gluehook(&["events", "export", &id]).await;
     assert!(code == 0 && whole.contains("acme-77") && !whole.contains(SLACK_TOKEN), "{whole}{errors}");

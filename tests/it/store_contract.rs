@@ -93,7 +93,8 @@ on_every_database! {
         forget_before_leaves_what_is_worked_on
         remembered_value_in_use_is_not_forgotten
         rulebook_in_use_is_not_forgotten
-        text_with_nul_emoji_and_quotes_is_stored;
+        text_with_nul_emoji_and_quotes_is_stored
+        salt_is_random_and_stays;
     ledger:
         claim_is_exclusive
         of_many_at_once_one_gets_the_claim

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Check(check::Args),
     /// Play scenarios: what must come of an event, and what must not
     Test {
-        /// A folder of scenarios, or one file; deploy/scenarios unless given
+        /// A folder of scenarios, with those in folders within, or one file; deploy/scenarios unless given
         #[arg(value_name = "DIR")]
         path: Option<PathBuf>,
 

@@ -4,12 +4,14 @@
 //! Facts are those that were recorded; what was never read is unknown. The values that `changed` rules remember are
 //! followed from event to event, so each tenant's events must come in their order.
 
+mod limits;
 mod report;
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+pub use self::limits::{Limited, Pausing, Touches};
 pub use self::report::{Change, Example, Report, Tally, Unknown};
 use crate::action::Action;
 use crate::event::Event;

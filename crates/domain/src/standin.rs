@@ -1,11 +1,18 @@
 //! Stable tokens in place of what is a customer's or a person's: the same value is always the same token, so what belongs
-//! together still does. What rules look for stays, and so does what names no one: names of fields and connectors,
-//! documented words, times, small numbers, the commonest words of error texts.
+//! together still does, within a file and from one to the next. What rules look for stays, and so does what names no
+//! one: names of fields and connectors, documented words, times, small numbers, the commonest words of error texts.
+//! What is known by its form or its field (`personal`) goes also where it is made of such words and numbers.
+
+mod personal;
+mod token;
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use serde_json::Value;
 
+use self::personal::{Field, Found, Kind as Personal};
+pub use self::token::{SHORTEST_SALT, Salt};
 use crate::event::{Kind, hotglue};
 use crate::names::letters;
 use crate::redact::REDACTED;
@@ -52,25 +59,29 @@ const SHORTEST: usize = 3;
 /// Longest run of digits that counts something or is a code.
 const LONGEST_NUMBER: usize = 4;
 
+/// As often as a text is looked at: what stands beside a token may look like something else.
+const LOOKS: usize = 8;
+/// Times that a field may hold as a number: of this century, in seconds or milliseconds.
+const SECONDS: Range<i64> = 946_684_800..4_102_444_800;
+
 /// Hands out tokens for one file.
 #[derive(Debug)]
 pub struct StandIns {
+    salt: Salt,
     /// What rules look for: whole.
     words: BTreeSet<String>,
     /// And within texts, lower-case, the longest first.
     parts: Vec<String>,
     /// The words that these are made of, lower-case: `' bo '` may be looked for in a text that was padded before.
     single: BTreeSet<String>,
-    /// Values by token's word.
+    /// The tokens of values that are names, to be found within texts.
     tokens: HashMap<String, String>,
-    /// How many tokens of a word there are.
-    given: HashMap<&'static str, usize>,
 }
 
 impl StandIns {
     /// `looked_for`: the texts that rules compare with.
     #[must_use]
-    pub fn new(looked_for: &[String]) -> Self {
+    pub fn new(salt: &Salt, looked_for: &[String]) -> Self {
         // `'fullsync'|letters` looks for the letters.
         let all = || looked_for.iter().cloned().chain(looked_for.iter().map(|text| letters(text)));
         let mut parts: Vec<_> = all()
@@ -83,91 +94,117 @@ impl StandIns {
         let kinds = Kind::ALL.map(|kind| kind.as_str().to_owned());
         let words =
             all().chain(documented).chain(kinds).chain([REDACTED.to_owned(), String::new()]).collect();
-        let single = words_of(looked_for);
-        Self { words, parts, single, tokens: HashMap::new(), given: HashMap::new() }
+        Self { salt: salt.clone(), words, parts, single: words_of(looked_for), tokens: HashMap::new() }
     }
 
     /// A payload without what is a customer's.
     #[must_use]
     pub fn payload(&mut self, payload: &Value) -> Value {
         // Names first: they may stand in texts, too.
-        self.learn(payload);
-        self.value("", payload)
+        self.learn(payload, None);
+        self.value("", payload, None)
     }
 
-    fn learn(&mut self, value: &Value) {
+    fn learn(&mut self, value: &Value, within: Option<Personal>) {
         match value {
             Value::Object(fields) => {
+                let person = is_of_person(fields);
                 for (name, value) in fields {
-                    if let (Some(word), Some(text)) = (word_of(name), scalar(value)) {
-                        self.token(word, &text);
+                    let kind = kind_of(name, person, within);
+                    match (word_of(name), kind, scalar(value)) {
+                        (Some(word), _, Some(text)) => {
+                            self.name(word, &text);
+                        }
+                        (None, Some(kind), Some(text)) if tells(&text) => {
+                            self.personal(kind, &text);
+                        }
+                        _ => {}
                     }
-                    self.learn(value);
+                    self.learn(value, kind);
                 }
             }
-            Value::Array(items) => items.iter().for_each(|item| self.learn(item)),
+            Value::Array(items) => {
+                for item in items {
+                    if let (Some(kind), Value::String(text)) = (within, item)
+                        && tells(text)
+                    {
+                        self.personal(kind, text);
+                    }
+                    self.learn(item, within);
+                }
+            }
             _ => {}
         }
     }
 
-    fn value(&mut self, name: &str, value: &Value) -> Value {
+    fn value(&mut self, name: &str, value: &Value, within: Option<Personal>) -> Value {
         match value {
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(name, value)| (self.field_name(name), self.value(name, value)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-            Value::Array(items) => items.iter().map(|item| self.value(name, item)).collect(),
-            Value::String(text) => match word_of(name) {
-                Some(word) => self.token(word, text).into(),
-                None if WORDS.contains(&name) => self.connector(text).into(),
-                None => self.text(text).into(),
+            Value::Object(fields) => {
+                let person = is_of_person(fields);
+                let each = fields.iter().map(|(name, value)| {
+                    let kind = kind_of(name, person, within);
+                    (self.field_name(name), self.value(name, value, kind))
+                });
+                each.collect::<serde_json::Map<_, _>>().into()
+            }
+            Value::Array(items) => items.iter().map(|item| self.value(name, item, within)).collect(),
+            Value::String(text) => match (word_of(name), within) {
+                (Some(word), _) => self.name(word, text).into(),
+                (None, Some(kind)) => self.of_person(kind, text).into(),
+                (None, None) if WORDS.contains(&name) => self.connector(text).into(),
+                (None, None) => self.text(text).into(),
             },
-            Value::Number(number) => match word_of(name) {
-                Some(word) => self.token(word, &number.to_string()).into(),
+            Value::Number(number) => match (word_of(name), within) {
+                (Some(word), _) => self.name(word, &number.to_string()).into(),
+                (None, Some(kind)) => self.of_person(kind, &number.to_string()).into(),
                 // A time in milliseconds or seconds is one, an account number looks just the same.
-                None if is_time_field(name) || number.to_string().len() <= LONGEST_NUMBER + 2 => {
+                (None, None)
+                    if (is_time_field(name) && is_time_number(number))
+                        || number.to_string().len() <= LONGEST_NUMBER + 2 =>
+                {
                     value.clone()
                 }
-                None => 0.into(),
+                (None, None) => 0.into(),
             },
             Value::Bool(_) | Value::Null => value.clone(),
         }
     }
 
     /// Names of fields stay, where they look like some.
-    fn field_name(&mut self, name: &str) -> String {
+    fn field_name(&self, name: &str) -> String {
         let looks_like_one = name.len() <= 40
             && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             // Longer numbers are somebody's.
             && name.split(|c: char| !c.is_ascii_digit()).all(|digits| digits.len() <= 2)
+            && personal::find(name).is_empty()
             && !self.tokens.contains_key(name);
         if looks_like_one || self.words.contains(name) { name.to_owned() } else { self.text(name) }
     }
 
     /// Names of connectors stay, where they look like some.
     #[must_use]
-    pub fn connector(&mut self, text: &str) -> String {
+    pub fn connector(&self, text: &str) -> String {
         let looks_like_one = text.len() <= 40
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && personal::find(text).is_empty()
             && !self.tokens.contains_key(text);
         if looks_like_one || self.words.contains(text) { text.to_owned() } else { self.text(text) }
     }
 
     /// A problem of a config, such as `/credentials/password is missing`: a path of names of fields, and our own words.
     #[must_use]
-    pub fn problem(&mut self, text: &str) -> String {
+    pub fn problem(&self, text: &str) -> String {
         match text.split_once(' ') {
             Some((path, sentence)) if path.starts_with('/') => {
                 let path: Vec<_> = path.split('/').map(|name| self.index_or_name(name)).collect();
-                format!("{} {sentence}", path.join("/"))
+                format!("{} {}", path.join("/"), self.told(sentence))
             }
-            _ => text.to_owned(),
+            _ => self.told(text),
         }
     }
 
-    fn index_or_name(&mut self, name: &str) -> String {
+    fn index_or_name(&self, name: &str) -> String {
         if name.len() <= 3 && name.bytes().all(|byte| byte.is_ascii_digit()) {
             return name.to_owned();
         }
@@ -180,53 +217,129 @@ impl StandIns {
         match value {
             Value::String(text) if text.starts_with('/') => self.problem(text).into(),
             Value::Array(items) => items.iter().map(|item| self.remembered(item)).collect(),
-            other => self.value("", other),
+            other => self.value("", other, None),
         }
     }
 
-    /// The token of a value, such as `tenant-1`.
-    fn token(&mut self, word: &'static str, value: &str) -> String {
-        if self.words.contains(value) {
+    /// The token of a name, such as `tenant-rkqbnmtdcvhf`; it is found within texts from then on.
+    fn name(&mut self, word: &'static str, value: &str) -> String {
+        if self.words.contains(value) || token::is_one(value) {
             return value.to_owned();
         }
-        if let Some(token) = self.tokens.get(value) {
-            return token.clone();
+        let salt = &self.salt;
+        self.tokens.entry(value.to_owned()).or_insert_with(|| salt.token(word, value)).clone()
+    }
+
+    /// It is found within texts from then on.
+    fn personal(&mut self, kind: Personal, value: &str) {
+        if !self.words.contains(value) && !token::is_one(value) && !self.holds_looked_for(value) {
+            let token = self.salt.token(kind.word(), &kind.canonical(value));
+            self.tokens.entry(value.to_owned()).or_insert(token);
         }
-        let number = self.given.entry(word).or_default();
-        *number += 1;
-        let token = format!("{word}-{number}");
-        self.tokens.insert(value.to_owned(), token.clone());
-        token
+    }
+
+    fn holds_looked_for(&self, text: &str) -> bool {
+        let begins_at = |at: usize| self.parts.iter().any(|part| begins(&text[at..], part).is_some());
+        text.char_indices().any(|(at, _)| begins_at(at))
+    }
+
+    /// The value of a field that is a person's: one token, but for what rules look for.
+    fn of_person(&self, kind: Personal, text: &str) -> String {
+        if self.words.contains(text) || token::is_one(text) {
+            return text.to_owned();
+        }
+        if self.holds_looked_for(text) {
+            let names = self.names();
+            let with_tokens = settled(text, |text| self.look(text, &names, false));
+            // It may have gone with what it was a part of.
+            if self.holds_looked_for(&with_tokens) {
+                return with_tokens;
+            }
+        }
+        self.salt.token(kind.word(), &kind.canonical(text))
     }
 
     /// A text with tokens in place of its words: what rules look for stays, and so do common words, times, codes and
     /// whatever stands between words.
     #[must_use]
-    pub fn text(&mut self, text: &str) -> String {
-        if self.words.contains(text) || is_time(text) {
+    pub fn text(&self, text: &str) -> String {
+        if self.words.contains(text) || (is_time(text) && !self.tokens.contains_key(text)) {
             return text.to_owned();
         }
         let names = self.names();
+        settled(text, |text| self.look(text, &names, true))
+    }
+
+    /// A sentence of our own, which may quote something of a person's.
+    fn told(&self, text: &str) -> String {
+        settled(text, |text| {
+            let mut written = String::with_capacity(text.len());
+            self.between(text, &mut written, |part, written| written.push_str(part));
+            written
+        })
+    }
+
+    fn look(&self, text: &str, names: &[(String, String)], common: bool) -> String {
         let mut written = String::with_capacity(text.len());
+        self.between(text, &mut written, |part, written| self.words_in(part, names, common, written));
+        written
+    }
+
+    /// Writes tokens for what is recognised, and hands out what stands between.
+    fn between(&self, text: &str, written: &mut String, mut rest: impl FnMut(&str, &mut String)) {
+        let mut from = 0;
+        for found in self.recognised(text) {
+            rest(&text[from..found.at.start], written);
+            let it = &text[found.at.clone()];
+            match found.kind {
+                Personal::Time => written.push_str(it),
+                kind => written.push_str(&self.salt.token(kind.word(), &kind.canonical(it))),
+            }
+            from = found.at.end;
+        }
+        rest(&text[from..], written);
+    }
+
+    /// What is recognised and is no part of what rules look for.
+    fn recognised(&self, text: &str) -> Vec<Found> {
+        let mut found = personal::find(text);
+        found.retain(|found| !token::is_one(&text[found.at.clone()]));
+        if !found.is_empty() {
+            let looked_for: Vec<_> = text
+                .char_indices()
+                .flat_map(|(at, _)| {
+                    let longest = self.parts.iter().find_map(|part| begins(&text[at..], part));
+                    longest.map(|length| at..at + length)
+                })
+                .collect();
+            let within = |at: &Range<usize>| {
+                looked_for.iter().any(|part| part.start <= at.start && at.end <= part.end)
+            };
+            found.retain(|found| !within(&found.at));
+        }
+        found
+    }
+
+    fn words_in(&self, text: &str, names: &[(String, String)], common: bool, written: &mut String) {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
-            let looked_for = self.parts.iter().find_map(|part| begins(rest, part));
+            let looked_for = || self.parts.iter().find_map(|part| begins(rest, part));
             let name = || {
                 names.iter().find_map(|(name, token)| rest.starts_with(name).then_some((name.len(), token)))
             };
-            if let Some(length) = looked_for {
+            if let Some(length) = token::begins(rest).or_else(looked_for) {
                 written.push_str(&rest[..length]);
                 rest = &rest[length..];
             } else if let Some((length, token)) = name() {
                 written.push_str(token);
                 rest = &rest[length..];
             } else if is_of_word(first) {
-                let length = self.word_end(rest, &names);
+                let length = self.word_end(rest, names);
                 let word = &rest[..length];
-                if stays(word) || self.single.contains(&word.to_lowercase()) {
+                if (common && stays(word)) || self.single.contains(&word.to_lowercase()) {
                     written.push_str(word);
                 } else {
-                    written.push_str(&self.token("word", word));
+                    written.push_str(&self.salt.token("word", word));
                 }
                 rest = &rest[length..];
             } else {
@@ -234,7 +347,6 @@ impl StandIns {
                 rest = &rest[first.len_utf8()..];
             }
         }
-        written
     }
 
     /// Names that are found within texts, with their tokens, the longest first.
@@ -242,7 +354,7 @@ impl StandIns {
         let mut names: Vec<_> = self
             .tokens
             .iter()
-            .filter(|(name, token)| name.chars().count() >= SHORTEST && !token.starts_with("word-"))
+            .filter(|(name, _)| name.chars().count() >= SHORTEST)
             .map(|(name, token)| (name.clone(), token.clone()))
             .collect();
         names.sort_by(|(one, _), (other, _)| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
@@ -254,6 +366,7 @@ impl StandIns {
         for (at, c) in text.char_indices().skip(1) {
             let rest = &text[at..];
             if !is_of_word(c)
+                || token::begins(rest).is_some()
                 || self.parts.iter().any(|part| begins(rest, part).is_some())
                 || names.iter().any(|(name, _)| rest.starts_with(name.as_str()))
             {
@@ -278,6 +391,53 @@ fn begins(text: &str, part: &str) -> Option<usize> {
         }
     }
     wanted.peek().is_none().then_some(text.len())
+}
+
+/// Looks again until nothing changes.
+fn settled(text: &str, look: impl Fn(&str) -> String) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..LOOKS {
+        let next = look(&text);
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
+}
+
+/// What of a text that is to be shown to others looks like a person's or an account's, such as `a telephone number`.
+#[must_use]
+pub fn left_in(text: &str) -> BTreeSet<&'static str> {
+    let found = personal::find(text)
+        .into_iter()
+        .filter(|found| !matches!(found.kind, Personal::Time) && !token::is_one(&text[found.at.clone()]));
+    found.map(|found| found.kind.said()).collect()
+}
+
+/// A name with tokens in it says nothing by their words.
+fn field(name: &str) -> Option<Field> {
+    let token = name.char_indices().any(|(at, _)| token::begins(&name[at..]).is_some());
+    if token { None } else { personal::field(name) }
+}
+
+/// Is a field of these a person's, so that `name` is one's, too?
+fn is_of_person(fields: &serde_json::Map<String, Value>) -> bool {
+    fields.keys().any(|name| matches!(field(name), Some(Field::Of(_))))
+}
+
+/// What is in an address is a part of it.
+fn kind_of(name: &str, person: bool, within: Option<Personal>) -> Option<Personal> {
+    match field(name) {
+        Some(Field::Of(kind)) => Some(kind),
+        Some(Field::Name) if person => Some(Personal::Name),
+        Some(Field::Name) | None => within,
+    }
+}
+
+/// Is it worth looking for in texts? Not a number of a house, nor a word that everybody uses.
+fn tells(text: &str) -> bool {
+    text.chars().any(char::is_alphabetic) && !COMMON.split(' ').any(|common| common == text)
 }
 
 fn words_of(looked_for: &[String]) -> BTreeSet<String> {
@@ -311,91 +471,13 @@ fn is_time(text: &str) -> bool {
     text.parse::<jiff::Timestamp>().is_ok() || text.parse::<jiff::civil::DateTime>().is_ok()
 }
 
+fn is_time_number(number: &serde_json::Number) -> bool {
+    number.as_i64().is_some_and(|time| SECONDS.contains(&time) || SECONDS.contains(&(time / 1000)))
+}
+
 fn is_time_field(name: &str) -> bool {
     hotglue::STATUSES.contains(&name) || ["last_updated", "timestamp", "start_time"].contains(&name)
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    fn stand_ins() -> StandIns {
-        let looked_for = [
-            "401 Client Error: Unauthorized for url: https://start.exactonline.",
-            "/api/oauth2/token",
-            "full sync",
-            "fullsync",
-            "BuyOrders",
-            "buy order",
-        ];
-        StandIns::new(&looked_for.map(str::to_owned))
-    }
-
-    #[test]
-    fn what_is_a_customers_becomes_tokens_and_what_belongs_together_still_does() {
-        let payload = json!({
-            "tenant": "acme_77", "job_id": "tVN_B", "env_id": "prod.acme.example", "flow_id": 4711, "tap": "exact",
-            "status": "SYNC_FAILED", "last_updated": "2024-10-07T07:50:28.076586+00:00", "duration": 12,
-            "job_name": "Jansen full sync 62112121925143", "scheduled_job": true, "phone": 31612345678u64,
-            "error": "acme_77: mail jan@jansen.example about https://shop.jansen.example/orders?id=998877 failed (404)",
-            "state": { "bookmarks": { "BuyOrders": [{"id": "c-1", "error": "Jan Jansen is blocked"}] } },
-            "users": { "jan@jansen.example": "Jan" }, "status_timestamp": { "SYNC_FAILED": 1728287428076u64 },
-        });
-        let found = stand_ins().payload(&payload);
-        let all = found.to_string();
-        for gone in ["acme", "tVN_B", "4711", "ansen", "Jan", "31612345678", "998877", "shop"] {
-            assert!(!all.contains(gone), "{gone}: {all}");
-        }
-        assert_eq!(
-            (&found["tenant"], &found["job_id"], &found["flow_id"]),
-            (&json!("tenant-1"), &json!("job-1"), &json!("flow-1"))
-        );
-        for kept in ["tap", "status", "last_updated", "duration", "scheduled_job", "status_timestamp"] {
-            assert_eq!(found[kept], payload[kept], "{kept}");
-        }
-        let error = found["error"].as_str().unwrap();
-        assert!(
-            error.starts_with("tenant-1: ") && error.ends_with("/orders?id=word-7 failed (404)"),
-            "{error}"
-        );
-        let name = found["job_name"].as_str().unwrap();
-        assert!(name.starts_with("word-") && name.ends_with(" full sync 62112121925143"), "{name}");
-        assert!(found["state"]["bookmarks"]["BuyOrders"].is_array());
-        assert_eq!(stand_ins().payload(&payload), found, "the same again");
-    }
-
-    #[test]
-    fn what_rules_look_for_stays_also_within_words_and_in_another_case() {
-        let mut stand_ins = stand_ins();
-        let url = "x 401 Client Error: Unauthorized for url: https://start.exactonline.nl/api/oauth2/token";
-        let found = stand_ins.text(url);
-        assert_eq!(
-            found,
-            "word-1 401 Client Error: Unauthorized for url: https://start.exactonline.word-2/api/oauth2/token"
-        );
-        assert_eq!(stand_ins.text("MyBUYORDERSList"), "word-3BUYORDERSword-4");
-    }
-
-    #[test]
-    fn problems_of_a_config_keep_the_names_of_fields() {
-        let mut stand_ins = stand_ins();
-        let kept = "/importCredentials/0/account_id is missing";
-        assert_eq!(stand_ins.problem(kept), kept);
-        assert_eq!(
-            stand_ins.problem("/jan@jansen.example/x is missing"),
-            "/word-1@word-2.word-3/x is missing"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_replaced_without_panic_and_always_alike(text in "\\PC{0,60}") {
-            let mut stand_ins = stand_ins();
-            let once = stand_ins.text(&text);
-            prop_assert_eq!(stand_ins.text(&text), once);
-        }
-    }
-}
+mod tests;

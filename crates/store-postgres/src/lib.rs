@@ -18,6 +18,7 @@ mod open;
 mod record;
 mod recorded;
 mod rulebooks;
+mod salt;
 mod storms;
 mod text;
 mod turns;
@@ -318,6 +319,10 @@ impl PostgresStore {
 
     pub async fn rulebook(&self, version: &str) -> Result<Option<String>, StoreError> {
         read!(self, |connection| rulebooks::get(connection, version))
+    }
+
+    pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {
+        read!(self, |connection| salt::get(connection))
     }
 
     pub async fn steps_of(&self, event: &EventId, run: &str) -> Result<Vec<StepRecord>, StoreError> {

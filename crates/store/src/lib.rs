@@ -351,6 +351,11 @@ impl Store {
         either!(self, store => store.rulebook(version))
     }
 
+    /// What tokens of exports are made with: random, and the same as long as there is this event log. A secret.
+    pub async fn salt(&self) -> Result<Vec<u8>, StoreError> {
+        either!(self, store => store.salt())
+    }
+
     /// The steps of an event in a run, in the order in which they were planned.
     pub async fn steps_of(&self, event: &EventId, run: &str) -> Result<Vec<StepRecord>, StoreError> {
         either!(self, store => store.steps_of(event, run))

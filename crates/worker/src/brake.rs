@@ -24,7 +24,7 @@ const TELL_AGAIN_MOST: Duration = Duration::from_secs(60);
 
 /// What is counted under a limit.
 pub(crate) fn tenant(event: &Event) -> String {
-    format!("{}/{}", event.env_id, event.tenant)
+    domain::journal::counted_as(event)
 }
 
 /// The rules that have one.

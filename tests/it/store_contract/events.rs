@@ -480,3 +480,9 @@ pub(super) async fn long_names_are_kept_and_told_apart(store: &Store) {
         }
     }
 }
+
+pub(super) async fn salt_is_random_and_stays(store: &Store) {
+    let salt = store.salt().await.unwrap();
+    assert!(salt.len() >= 30 && salt.iter().any(|byte| *byte != salt[0]), "{salt:?}");
+    assert_eq!(store.salt().await.unwrap(), salt);
+}

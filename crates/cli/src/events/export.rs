@@ -1,19 +1,22 @@
 //! `gluehook events export`: a scenario made of what came in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use domain::config::SecretRef;
 use domain::facts::Facts;
 use domain::plan::LIVE;
 use domain::rulebook::Case;
 use domain::rulebook::scenario::{self, Exported};
+use domain::standin::Salt;
+use secrecy::ExposeSecret as _;
 use store::Store;
 
 use super::unknown;
 use crate::explain::recorded_event;
 use crate::output::{self, clean};
-use crate::{Common, files};
+use crate::{Common, Misused, files};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -23,6 +26,11 @@ pub(crate) struct Args {
     /// Put stable tokens in place of tenants, ids, names, addresses, hosts and other words that no rule looks for
     #[arg(long)]
     redact: bool,
+
+    /// What the tokens are made with, as `env:NAME` or `file:PATH`: the same salt, the same token for a value. The event
+    /// log's own unless given
+    #[arg(long, value_name = "SECRET", requires = "redact")]
+    salt: Option<String>,
 
     /// What the scenario says of itself
     #[arg(long, value_name = "SENTENCE")]
@@ -63,7 +71,8 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
     };
     let usual = format!("as event {} came in", super::short(event.id.as_str()));
     let says = args.says.as_deref().unwrap_or(&usual);
-    let Exported { text, differs } = match scenario::export(&rulebook, &case, says, args.redact) {
+    let salt = if args.redact { Some(salt(store, args.salt.as_deref()).await?) } else { None };
+    let Exported { text, differs, left } = match scenario::export(&rulebook, &case, says, salt.as_ref()) {
         Ok(exported) => exported,
         Err(why) => {
             output::note(format!("gluehook: {}", clean(&why)));
@@ -84,6 +93,12 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
             clean(difference)
         ));
     }
+    if !left.is_empty() {
+        output::note(format!(
+            "gluehook: it still holds what looks like {}, because the rules look for it or write it",
+            left.join(", ")
+        ));
+    }
     let head = "# Written by `gluehook events export`, and played before it was written.\n";
     let changed: String =
         differs.iter().map(|said| format!("# Otherwise than the event itself: {}\n", clean(said))).collect();
@@ -94,4 +109,14 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
         None => output::bytes(text.as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn salt(store: &Store, given: Option<&str>) -> Result<Salt> {
+    let Some(given) = given else {
+        return Salt::new(&store.salt().await?).map_err(|why| anyhow!(why));
+    };
+    let wrong = |why| Misused(format!("--salt: {why}"));
+    let reference = SecretRef::try_from(given.to_owned()).map_err(wrong)?;
+    let secret = files::resolve(Path::new("."), &reference).map_err(wrong)?;
+    Ok(Salt::new(secret.expose_secret().as_bytes()).map_err(wrong)?)
 }

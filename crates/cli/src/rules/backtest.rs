@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use domain::backtest::Report;
+use domain::backtest::{Limited, Report, Touches};
 use domain::event::Kind;
 use domain::journal::{Rows, Span};
 use domain::rulebook::{Mode, Rulebook};
@@ -20,11 +20,11 @@ use jiff::Timestamp;
 use service::Clock;
 use store::{Access, Store};
 
-use self::ask::Asking;
+use self::ask::{Asking, Unanswered};
 use self::play::{Players, Setup};
 use crate::events::open_log;
 use crate::output::{self, When};
-use crate::{Common, files};
+use crate::{Common, Misused, files};
 
 /// Exit code: it could not be tried.
 const TROUBLE: u8 = 2;
@@ -62,6 +62,27 @@ pub(crate) struct Args {
     examples: u16,
 }
 
+impl Args {
+    /// What can't be meant together.
+    fn check(&self, now: Timestamp) -> Result<(), Misused> {
+        let at = |when: &Option<When>| when.as_ref().map(|when| when.at(now));
+        if let (Some(since), Some(until)) = (at(&self.since), at(&self.until))
+            && since >= until
+        {
+            return Err(Misused(format!(
+                "no event is both received since {since} and before {until}: --since has to be earlier than --until"
+            )));
+        }
+        if self.against.as_ref() == Some(&self.new) {
+            return Err(Misused(format!(
+                "{} is the rulebook to try and the one to compare with: nothing could differ; name two, or leave out --against",
+                self.new.display()
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// What was tried on what, and what came of it.
 #[derive(Debug)]
 struct Tried {
@@ -72,6 +93,9 @@ struct Tried {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     played: Played,
+    /// None: hotglue was not to be asked.
+    unanswered: Option<Unanswered>,
+    limits: Vec<Limited>,
 }
 
 /// What came of the events.
@@ -84,6 +108,8 @@ struct Played {
     unreadable: u64,
     /// Facts that hotglue was asked for.
     asked: u64,
+    /// Whom rules with a limit would touch.
+    touches: Touches,
 }
 
 pub(super) async fn run(common: &Common, args: &Args) -> ExitCode {
@@ -98,10 +124,11 @@ pub(super) async fn run(common: &Common, args: &Args) -> ExitCode {
 }
 
 async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
+    let now = Clock::system().now();
+    args.check(now)?;
     let loaded = files::load_config_if_there(&common.config)?;
     let new = files::load_rulebook(Some(&args.new))?;
     let old = args.against.as_deref().map(|path| files::load_rulebook(Some(path))).transpose()?;
-    let now = Clock::system().now();
     let span = Span {
         since: args.since.as_ref().map(|when| when.at(now)),
         until: args.until.as_ref().map(|when| when.at(now)),
@@ -112,11 +139,12 @@ async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
     let asking = if args.ask_hotglue { Some(Asking::new(&loaded)?) } else { None };
     let examples = usize::from(args.examples);
     let setup = Arc::new(Setup { config: loaded.config, new, old, asking, examples });
-    let played = match store.recorded_rows(&span).await? {
+    let mut played = match store.recorded_rows(&span).await? {
         Some(rows) => play(&store, &span, rows, setup.clone()).await?,
         None => Played::default(),
     };
     store.close().await;
+    let limits = std::mem::take(&mut played.touches).judge(&setup.new);
     let name = |path: &Path| path.display().to_string();
     let tried = Tried {
         new: name(&args.new),
@@ -129,6 +157,8 @@ async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
         since: span.since,
         until: span.until,
         played,
+        unanswered: setup.asking.as_ref().map(Asking::unanswered),
+        limits,
     };
     if common.json {
         output::print_json(&page::json(&tried))?;

@@ -1,5 +1,6 @@
 //! `gluehook rules check`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,6 +111,12 @@ fn find(text: Option<&str>, scenarios: &[(String, Scenario)]) -> Found {
     let rehearsal = rulebook.rehearse(scenarios);
     let mut findings = rulebook.findings();
     findings.extend(rehearsal.findings);
+    // What a scenario proves need not be suspected, too.
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let errors = errors.filter_map(|finding| finding.complaint.at).collect::<BTreeSet<_>>();
+    findings.retain(|finding| {
+        finding.severity == Severity::Error || finding.complaint.at.is_none_or(|at| !errors.contains(&at))
+    });
     findings.sort_by_key(|finding| finding.complaint.at);
     let untried = rulebook.rules().iter().filter(|rule| rule.mode != Mode::Off).map(|rule| &rule.name);
     let untried = untried.filter(|name| !rehearsal.tried.contains(*name)).cloned().collect();

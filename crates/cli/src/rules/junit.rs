@@ -17,16 +17,18 @@ pub(super) fn report(played: &[Played]) -> String {
         let (tests, failures) = (file.len(), file.failed());
         let _ = writeln!(xml, "  <testsuite name=\"{name}\" tests=\"{tests}\" failures=\"{failures}\">");
         for case in &file.cases {
+            let place = Place { file: &name, line: Some(case.line) };
             let says = escaped(&case.says);
             match &case.difference {
                 None => {
-                    let _ = writeln!(xml, "    <testcase classname=\"{name}\" name=\"{says}\"/>");
+                    let _ = writeln!(xml, "    <testcase {} name=\"{says}\"/>", place.attributes());
                 }
-                Some(difference) => failure(&mut xml, &name, &says, difference),
+                Some(difference) => failure(&mut xml, &place, &says, difference),
             }
         }
         if !file.complaints.is_empty() {
-            failure(&mut xml, &name, "can be read", &file.complaints.join("\n"));
+            let place = Place { file: &name, line: file.at };
+            failure(&mut xml, &place, "can be read", &file.complaints.join("\n"));
         }
         xml.push_str("  </testsuite>\n");
     }
@@ -34,11 +36,29 @@ pub(super) fn report(played: &[Played]) -> String {
     xml
 }
 
-fn failure(xml: &mut String, class: &str, name: &str, why: &str) {
+/// Where a case is.
+struct Place<'a> {
+    /// Escaped.
+    file: &'a str,
+    line: Option<usize>,
+}
+
+impl Place<'_> {
+    /// `file` and `line` are what CI servers link to.
+    fn attributes(&self) -> String {
+        let file = self.file;
+        let line = self.line.map(|line| format!(" line=\"{line}\"")).unwrap_or_default();
+        format!("classname=\"{file}\" file=\"{file}\"{line}")
+    }
+}
+
+fn failure(xml: &mut String, place: &Place<'_>, name: &str, why: &str) {
     let first = escaped(why.lines().next().unwrap_or_default());
+    let at = place.line.map_or_else(|| place.file.to_owned(), |line| format!("{}:{line}", place.file));
     let _ = writeln!(
         xml,
-        "    <testcase classname=\"{class}\" name=\"{name}\">\n      <failure message=\"{first}\">{}</failure>\n    </testcase>",
+        "    <testcase {} name=\"{name}\">\n      <failure message=\"{first}\">{at}: {}</failure>\n    </testcase>",
+        place.attributes(),
         escaped(why)
     );
 }
@@ -70,6 +90,7 @@ mod tests {
     fn a_report_names_what_passed_what_failed_and_what_could_not_be_read() {
         let case = |says: &str, difference: Option<&str>| Case {
             says: says.to_owned(),
+            line: 3,
             passed: difference.is_none(),
             difference: difference.map(str::to_owned),
             matched: vec![],
@@ -79,22 +100,28 @@ mod tests {
                 file: "a.toml".into(),
                 cases: vec![case("fine", None), case("\"odd\" <\u{1b}>", Some("a & b\nmore"))],
                 complaints: vec![],
+                at: None,
             },
-            Played { file: "b.toml".into(), cases: vec![], complaints: vec!["b.toml:1:1: no".into()] },
+            Played {
+                file: "b.toml".into(),
+                cases: vec![],
+                complaints: vec!["b.toml:1:1: no".into()],
+                at: Some(1),
+            },
         ];
         assert_eq!(
             report(&played),
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="gluehook rules test" tests="3" failures="2">
   <testsuite name="a.toml" tests="2" failures="1">
-    <testcase classname="a.toml" name="fine"/>
-    <testcase classname="a.toml" name="&quot;odd&quot; &lt;�&gt;">
-      <failure message="a &amp; b">a &amp; b&#10;more</failure>
+    <testcase classname="a.toml" file="a.toml" line="3" name="fine"/>
+    <testcase classname="a.toml" file="a.toml" line="3" name="&quot;odd&quot; &lt;�&gt;">
+      <failure message="a &amp; b">a.toml:3: a &amp; b&#10;more</failure>
     </testcase>
   </testsuite>
   <testsuite name="b.toml" tests="1" failures="1">
-    <testcase classname="b.toml" name="can be read">
-      <failure message="b.toml:1:1: no">b.toml:1:1: no</failure>
+    <testcase classname="b.toml" file="b.toml" line="1" name="can be read">
+      <failure message="b.toml:1:1: no">b.toml:1: b.toml:1:1: no</failure>
     </testcase>
   </testsuite>
 </testsuites>

@@ -24,6 +24,9 @@ pub(super) struct Played {
     /// Why the file could not be read, one sentence per line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) complaints: Vec<String>,
+    /// Where the first of them is.
+    #[serde(skip)]
+    pub(super) at: Option<usize>,
 }
 
 impl Played {
@@ -41,6 +44,8 @@ impl Played {
 #[derive(Debug, Serialize)]
 pub(super) struct Case {
     pub(super) says: String,
+    /// From 1.
+    pub(super) line: usize,
     pub(super) passed: bool,
     pub(super) difference: Option<String>,
     pub(super) matched: Vec<String>,
@@ -101,17 +106,13 @@ fn scenario_files(path: Option<&Path>) -> Result<Vec<PathBuf>, Misused> {
     if folder.is_file() {
         return Ok(vec![folder.to_owned()]);
     }
-    let entries = std::fs::read_dir(folder).map_err(|error| {
+    let mut found = Vec::new();
+    collect(folder, &mut found).map_err(|(at, error)| {
         Misused(match path {
-            Some(_) => format!("the scenarios {} can't be read: {error}", folder.display()),
+            Some(_) => format!("the scenarios {} can't be read: {error}", at.display()),
             None => format!("there is no folder {DEFAULT} here: name one with gluehook rules test DIR"),
         })
     })?;
-    let mut found: Vec<_> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .collect();
     found.sort();
     if found.is_empty() {
         return Err(Misused(format!("there is no scenario (*.toml) in {}", folder.display())));
@@ -119,21 +120,38 @@ fn scenario_files(path: Option<&Path>) -> Result<Vec<PathBuf>, Misused> {
     Ok(found)
 }
 
+/// The scenarios of a folder and of those in it. A link to a folder is not followed: it may lead back.
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
+    let of = |error| (folder.to_owned(), error);
+    for entry in std::fs::read_dir(folder).map_err(of)? {
+        let entry = entry.map_err(of)?;
+        let (path, kind) = (entry.path(), entry.file_type().map_err(of)?);
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if kind.is_dir() && !hidden {
+            collect(&path, found)?;
+        } else if !kind.is_dir() && path.extension().is_some_and(|extension| extension == "toml") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
 fn play(rulebook: &Rulebook, file: &Path) -> Result<Played, Misused> {
     let text = read(file)?;
-    let (cases, complaints) = match Scenario::parse_file(&text) {
-        Ok(scenario) => (scenario.run(rulebook).into_iter().map(Case::from).collect(), Vec::new()),
+    let (cases, complaints, at) = match Scenario::parse_file(&text) {
+        Ok(scenario) => (scenario.run(rulebook).into_iter().map(Case::from).collect(), Vec::new(), None),
         Err(complaints) => (
             Vec::new(),
             complaints.iter().map(|complaint| located(file, Severity::Error, complaint)).collect(),
+            complaints.first().and_then(|complaint| complaint.at).map(|(line, _)| line),
         ),
     };
-    Ok(Played { file: file.to_owned(), cases, complaints })
+    Ok(Played { file: file.to_owned(), cases, complaints, at })
 }
 
 impl From<CaseResult> for Case {
-    fn from(CaseResult { says, passed, difference, matched }: CaseResult) -> Self {
-        Self { says, passed, difference, matched }
+    fn from(CaseResult { says, line, passed, difference, matched }: CaseResult) -> Self {
+        Self { says, line, passed, difference, matched }
     }
 }
 
@@ -165,11 +183,37 @@ mod tests {
     }
 
     #[test]
+    fn scenarios_in_folders_within_are_found_too() {
+        let folder = std::env::temp_dir().join(format!("gluehook-scenarios-{}", std::process::id()));
+        let deep = folder.join("a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::create_dir_all(folder.join(".git")).unwrap();
+        for file in ["x.toml", "a/b/y.toml", "a/notes.md", ".git/z.toml"] {
+            std::fs::write(folder.join(file), "").unwrap();
+        }
+        let found = scenario_files(Some(&folder)).unwrap();
+        assert_eq!(found, [deep.join("y.toml"), folder.join("x.toml")]);
+        std::fs::remove_file(folder.join("x.toml")).unwrap();
+        std::fs::remove_file(deep.join("y.toml")).unwrap();
+        assert!(scenario_files(Some(&folder)).unwrap_err().0.contains("no scenario (*.toml)"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_fails_the_run() {
-        let broken =
-            Played { file: "a.toml".into(), cases: vec![], complaints: vec!["a.toml:1:1: no".into()] };
-        let case = |passed| Case { says: "x".into(), passed, difference: None, matched: vec![] };
-        let fine = Played { file: "b.toml".into(), cases: vec![case(true), case(false)], complaints: vec![] };
+        let broken = Played {
+            file: "a.toml".into(),
+            cases: vec![],
+            complaints: vec!["a.toml:1:1: no".into()],
+            at: Some(1),
+        };
+        let case = |passed| Case { says: "x".into(), line: 1, passed, difference: None, matched: vec![] };
+        let fine = Played {
+            file: "b.toml".into(),
+            cases: vec![case(true), case(false)],
+            complaints: vec![],
+            at: None,
+        };
         assert_eq!(totals(&[broken, fine]), (1, 2));
     }
 }

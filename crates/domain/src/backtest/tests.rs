@@ -164,3 +164,49 @@ fn settings_alone_make_no_difference() {
     let deeds = |expression| vec![("r".to_owned(), Outlook::Acts(vec![set(expression)]))];
     assert_eq!(compare(&deeds("cron(1)"), &deeds("cron(2)")), []);
 }
+
+/// What comes of a rule with `limit = { tenants = 2, per = "10m" }` when it acts for each tenant in its minute.
+fn limited(touched: &[(&str, i64)]) -> Limited {
+    let text = slack("r", "event.failed", "x").replace("when", "limit={tenants=2, per='10m'}\nwhen");
+    let book = Rulebook::parse(&text).unwrap();
+    let mut side = Side::new(&book);
+    let (mut first, mut second) = (Touches::default(), Touches::default());
+    for (row, (tenant, minute)) in (0..).zip(touched) {
+        let event = job(&json!({ "tenant": tenant, "status": "SYNC_FAILED" }));
+        let deeds = see(&mut side, &event, &Facts::default());
+        let at = Timestamp::from_second(minute * 60).unwrap();
+        // As two that play the events of different tenants note them.
+        let of = if *tenant == "a" { &mut first } else { &mut second };
+        of.note(&book, (row, at), &event, &deeds);
+    }
+    second.add(first);
+    second.judge(&book).remove(0)
+}
+
+#[test]
+fn a_rule_pauses_for_the_tenant_that_is_one_too_many_within_the_time() {
+    let found = limited(&[("a", 1), ("b", 2), ("a", 3), ("c", 4), ("c", 5), ("d", 90)]);
+    let paused = found.paused.expect("paused");
+    assert_eq!((paused.at.as_second(), paused.tenant.as_str()), (240, "e/c"));
+    assert_eq!(
+        (paused.touched, paused.held_events, paused.held_tenants),
+        (vec!["e/a".into(), "e/b".into()], 3, 2)
+    );
+    assert_eq!((found.most, found.tenants, found.seconds), (2, 2, 600));
+}
+
+#[test]
+fn a_rule_does_not_pause_where_tenants_come_one_after_the_other() {
+    for touched in [
+        [("a", 1), ("b", 2), ("c", 12)].as_slice(),
+        &[("a", 1), ("b", 2), ("c", 11)],
+        &[("a", 1), ("a", 2), ("b", 3), ("b", 4)],
+        &[],
+    ] {
+        assert_eq!(limited(touched).paused, None, "{touched:?}");
+    }
+    assert!(
+        limited(&[("a", 1), ("b", 2), ("a", 9), ("c", 11)]).paused.is_some(),
+        "touched again, it counts anew"
+    );
+}

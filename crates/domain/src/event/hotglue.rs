@@ -43,6 +43,21 @@ pub const STATUSES: &[&str] = &[
 /// The documented kinds of syncs; hotglue may send others.
 pub const SYNC_TYPES: &[&str] = &["full_sync", "incremental_sync", "auto_sync"];
 
+/// May an event of this kind have this status, as far as hotglue documents it? A status that it doesn't document may come
+/// with any kind, and whatever is of unknown kind may have any.
+pub(crate) fn comes_with(status: &str, kind: Kind) -> bool {
+    if kind == Kind::Unknown || !STATUSES.contains(&status) {
+        return true;
+    }
+    match status {
+        "LINK" | "UNLINK" => kind == Kind::Connection,
+        "DISCOVER_STARTED" | "DISCOVER_FAILED" | "DISCOVER_SUCCESS" => {
+            matches!(kind, Kind::Discover | Kind::Job)
+        }
+        _ => kind == Kind::Job,
+    }
+}
+
 /// What the door must know of a body: where it goes, and whether the vendor names the event.
 #[derive(Debug)]
 pub struct Glance<'a> {

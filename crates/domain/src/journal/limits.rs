@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StepState;
 use crate::action::Action;
+use crate::event::Event;
 use crate::names::EventId;
 use crate::plan::{Decision, Step, StepKey};
 use crate::rulebook::Limit;
@@ -25,6 +26,12 @@ pub enum Brake<'a> {
     },
     /// A person has decided: nothing is held, and what the rules had made of the event stays as listed.
     Off,
+}
+
+/// A tenant as limits count it: `<env>/<tenant>`.
+#[must_use]
+pub fn counted_as(event: &Event) -> String {
+    format!("{}/{}", event.env_id, event.tenant)
 }
 
 /// A rule that is paused, or of which something is still held.

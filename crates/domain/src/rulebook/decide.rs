@@ -7,7 +7,7 @@ use super::language::Evaluated;
 use super::read::Compiled;
 use super::steps::{self, Planned};
 use super::{Case, Mode, Rule, Rulebook};
-use crate::action::Action;
+use crate::action::{Action, Which};
 use crate::facts::{Need, Needs};
 use crate::journal::schedule_scope;
 use crate::plan::{NewValue, Plan, RuleVerdict, Step, StepKey, Verdict};
@@ -69,6 +69,13 @@ enum Match {
 }
 
 pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<Fate> {
+    let mut fates = apart(book, case, context);
+    contradictions(book, &mut fates);
+    fates
+}
+
+/// How each rule fares as far as no other wants the opposite.
+pub(super) fn apart(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<Fate> {
     let rules = || book.rules.iter().zip(&book.compiled);
     let matches: Vec<_> = rules().map(|(rule, compiled)| matched(rule, compiled, case, context)).collect();
     let by = |name: &str, open: bool| {
@@ -114,10 +121,7 @@ pub(super) fn fates(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<
             }
         }
     };
-    let mut fates: Vec<_> =
-        rules().zip(&matches).map(|((rule, compiled), found)| work_out(rule, compiled, found)).collect();
-    contradictions(book, &mut fates);
-    fates
+    rules().zip(&matches).map(|((rule, compiled), found)| work_out(rule, compiled, found)).collect()
 }
 
 fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context) -> Match {
@@ -188,6 +192,30 @@ fn distinct(actions: Vec<Action>) -> Vec<Action> {
 
 /// Rules that want the same schedule on and off: none of them is taken, and each names one that it contradicts.
 fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
+    let name = |rule: usize| book.rules.get(rule).map_or("", |rule| rule.name.as_str());
+    for Opposite { rule, other, which, tenant } in opposites(fates) {
+        let which = which.as_str();
+        let why = if rule == other {
+            format!("rule `{}` turns the {which} schedule of {tenant} on and off at once", name(rule))
+        } else {
+            let (one, two) = (name(rule.min(other)), name(rule.max(other)));
+            format!("rules `{one}` and `{two}` want the opposite of the {which} schedule of {tenant}")
+        };
+        fates[rule] = Fate::plain(broken(why));
+    }
+}
+
+/// A rule and one that wants the opposite of one schedule, by their places in the rulebook.
+#[derive(Debug)]
+pub(super) struct Opposite {
+    pub(super) rule: usize,
+    pub(super) other: usize,
+    which: Which,
+    tenant: String,
+}
+
+/// Every rule that wants a schedule on or off while another, or itself, wants the opposite.
+pub(super) fn opposites(fates: &[Fate]) -> Vec<Opposite> {
     let wanted: Vec<_> = fates
         .iter()
         .enumerate()
@@ -205,23 +233,18 @@ fn contradictions(book: &Rulebook, fates: &mut [Fate]) {
             })
         })
         .collect();
+    let mut found = Vec::new();
     for (at, (rule, scope, enabled, which, tenant)) in wanted.iter().enumerate() {
         // The first that wants the opposite is named, whoever else does.
         let opposite = wanted[at + 1..]
             .iter()
             .chain(&wanted[..at])
             .find(|(_, other, on, ..)| other == scope && on != enabled);
-        let Some((other, ..)) = opposite else { continue };
-        let name = |rule: usize| book.rules.get(rule).map_or("", |rule| rule.name.as_str());
-        let which = which.as_str();
-        let why = if rule == other {
-            format!("rule `{}` turns the {which} schedule of {tenant} on and off at once", name(*rule))
-        } else {
-            let (one, two) = (name(*rule.min(other)), name(*rule.max(other)));
-            format!("rules `{one}` and `{two}` want the opposite of the {which} schedule of {tenant}")
-        };
-        fates[*rule] = Fate::plain(broken(why));
+        if let Some((other, ..)) = opposite {
+            found.push(Opposite { rule: *rule, other: *other, which: *which, tenant: tenant.clone() });
+        }
     }
+    found
 }
 
 fn plan(book: &Rulebook, case: &Case<'_>, fates: Vec<Fate>) -> Plan {

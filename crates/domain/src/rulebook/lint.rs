@@ -4,14 +4,17 @@
 mod logic;
 mod rehearsal;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use self::logic::Conditions;
+use self::logic::{Conditions, in_one_way};
 pub use self::rehearsal::Rehearsal;
 use super::read::{Compiled, CompiledAction, CompiledStep};
 use super::scenario::Scenario;
-use super::{Mode, Of, Rule, Rulebook};
+use super::{Mode, Of, Rule, Rulebook, StepRule};
 use crate::config::Complaint;
+use crate::event::Kind;
 
 /// How bad is it?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,6 +87,15 @@ impl<'b> Sides<'b> {
         self.rule.when.iter().fold(on, |all, line| all.and(line, true))
     }
 
+    /// Does it match wherever these hold for events that all of `rules` are about?
+    fn always_where(&self, conditions: &Conditions, rules: &[&Rule]) -> bool {
+        let kinds = Kind::ALL.into_iter().filter(|kind| rules.iter().all(|rule| rule.on.contains(kind)));
+        self.rule.mode == Mode::Live
+            && self.rule.changed.is_none()
+            && kinds.into_iter().all(|kind| self.rule.on.contains(&kind))
+            && self.rule.when.iter().all(|line| conditions.imply(line))
+    }
+
     fn schedule_steps(&self) -> Vec<ScheduleStep<'b>> {
         let steps = self.compiled.steps.iter().zip(&self.rule.steps).enumerate();
         steps
@@ -113,6 +125,11 @@ impl ScheduleStep<'_> {
         same && self.enabled != other.enabled
     }
 
+    /// Is it taken wherever these hold?
+    fn implied_by(&self, conditions: &Conditions, rule: &Rule) -> bool {
+        rule.changed.is_none() && rule.when.iter().chain(self.when).all(|line| conditions.imply(line))
+    }
+
     fn under(&self, conditions: Conditions) -> Conditions {
         self.when.iter().fold(conditions, |all, line| all.and(line, true))
     }
@@ -139,7 +156,7 @@ impl Lint<'_> {
                 continue;
             }
             self.own_schedules(sides);
-            if let Some(earlier) = rules[..number].iter().find(|earlier| same(earlier.rule, sides.rule)) {
+            if let Some(earlier) = rules[..number].iter().find(|earlier| same(earlier, sides)) {
                 let sentence = format!(
                     "rule `{name}` is rule `{}` once more: it does the same on the same events; leave one",
                     earlier.rule.name
@@ -148,7 +165,7 @@ impl Lint<'_> {
                 continue;
             }
             for earlier in &rules[..number] {
-                self.opposed(earlier, sides);
+                self.opposed(earlier, sides, &rules);
             }
             self.silent(sides, &rules);
         }
@@ -188,6 +205,7 @@ impl Lint<'_> {
                 return true;
             }
         }
+        self.undocumented(sides);
         for (number, (step, compiled)) in sides.rule.steps.iter().zip(&sides.compiled.steps).enumerate() {
             let under = step.when.iter().fold(conditions.clone(), |all, line| all.and(line, true));
             if !under.possible() {
@@ -201,6 +219,24 @@ impl Lint<'_> {
             }
         }
         false
+    }
+
+    /// A rule that takes kinds of events that do not have what it looks for.
+    fn undocumented(&mut self, sides: &Sides<'_>) {
+        let mut conditions = Conditions::on(&sides.rule.on);
+        for (line, compiled) in sides.rule.when.iter().zip(&sides.compiled.when) {
+            conditions = conditions.and(line, true);
+            if !conditions.documented() {
+                let on: Vec<_> = sides.rule.on.iter().map(|kind| kind.as_str()).collect();
+                let sentence = format!(
+                    "rule `{}` matches nothing that hotglue is known to send: this line asks for a status that comes with another kind of events than {}; mend `on` or the line",
+                    sides.rule.name,
+                    on.join(" and ")
+                );
+                self.say(Severity::Warning, compiled.at(), sentence);
+                return;
+            }
+        }
     }
 
     /// Steps of one rule that turn one schedule on and off.
@@ -227,8 +263,9 @@ impl Lint<'_> {
         }
     }
 
-    /// Two rules that can match the same event and want the opposite of one schedule.
-    fn opposed(&mut self, one: &Sides<'_>, two: &Sides<'_>) {
+    /// Two rules that can match the same event and want the opposite of one schedule: an error where one matches wherever
+    /// the other does.
+    fn opposed(&mut self, one: &Sides<'_>, two: &Sides<'_>, rules: &[Sides<'_>]) {
         let silences = |a: &Rule, b: &Rule| a.mode == Mode::Live && a.instead_of.contains(&b.name);
         if silences(one.rule, two.rule) || silences(two.rule, one.rule) {
             return;
@@ -236,31 +273,43 @@ impl Lint<'_> {
         if one.rule.mode != Mode::Live || two.rule.mode != Mode::Live {
             return;
         }
+        let third = |rule: &&Sides<'_>| silences(rule.rule, one.rule) || silences(rule.rule, two.rule);
+        let thirds: Vec<_> = rules.iter().filter(third).collect();
+        let mut worst = None;
         for step in two.schedule_steps() {
-            let opposite = one.schedule_steps().into_iter().find(|earlier| {
-                let both = one.conditions().and_all(&two.conditions());
-                earlier.opposes(&step) && earlier.under(step.under(both)).possible()
-            });
-            if opposite.is_some() {
-                let sentence = format!(
-                    "rules `{}` and `{}` want the opposite of one schedule; an event that both match is buried, and neither is taken: let one name the other in instead_of, or tell their conditions apart",
-                    one.rule.name, two.rule.name
-                );
-                self.say(Severity::Warning, step.compiled.at, sentence);
-                return;
+            for earlier in one.schedule_steps().iter().filter(|earlier| earlier.opposes(&step)) {
+                let both = earlier.under(step.under(one.conditions().and_all(&two.conditions())));
+                let silenced = |third: &&Sides<'_>| third.always_where(&both, &[one.rule, two.rule]);
+                if !both.possible() || thirds.iter().copied().any(|third| silenced(&third)) {
+                    continue;
+                }
+                let (first, second) = (step.under(two.conditions()), earlier.under(one.conditions()));
+                let surely = thirds.is_empty()
+                    && (within(&two.rule.on, &one.rule.on) && earlier.implied_by(&first, one.rule)
+                        || within(&one.rule.on, &two.rule.on) && step.implied_by(&second, two.rule));
+                let severity = if surely { Severity::Error } else { Severity::Warning };
+                if worst.is_none_or(|(worst, _)| severity < worst) {
+                    worst = Some((severity, step.compiled.at));
+                }
             }
         }
+        let Some((severity, at)) = worst else { return };
+        let which = match severity {
+            Severity::Error => "one matches wherever the other does, and then",
+            Severity::Warning => "an event that both match is buried, and",
+        };
+        let sentence = format!(
+            "rules `{}` and `{}` want the opposite of one schedule; {which} neither is taken: let one name the other in instead_of, or tell their conditions apart",
+            one.rule.name, two.rule.name
+        );
+        self.say(severity, at, sentence);
     }
 
     /// A rule that another one silences whenever it matches; and names in `instead_of` that have no effect.
     fn silent(&mut self, sides: &Sides<'_>, rules: &[Sides<'_>]) {
         let (name, conditions) = (&sides.rule.name, sides.conditions());
         let silencer = rules.iter().find(|other| {
-            other.rule.mode == Mode::Live
-                && other.rule.changed.is_none()
-                && other.rule.instead_of.contains(name)
-                && sides.rule.on.iter().all(|kind| other.rule.on.contains(kind))
-                && other.rule.when.iter().all(|line| conditions.imply(line))
+            other.rule.instead_of.contains(name) && other.always_where(&conditions, &[sides.rule])
         });
         if let Some(silencer) = silencer {
             let sentence = format!(
@@ -280,14 +329,29 @@ impl Lint<'_> {
 }
 
 /// Do two rules do the same on the same events?
-fn same(one: &Rule, other: &Rule) -> bool {
-    let set = |lines: &[String]| -> std::collections::BTreeSet<String> {
-        lines.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+fn same(one: &Sides<'_>, other: &Sides<'_>) -> bool {
+    let changed = |rule: &Rule| rule.changed.as_deref().map(in_one_way);
+    let each_implies = |a: &Sides<'_>, b: &Sides<'_>| {
+        let conditions = a.conditions();
+        within(&a.rule.on, &b.rule.on) && b.rule.when.iter().all(|line| conditions.imply(line))
     };
-    one.mode == other.mode
-        && one.on.len() == other.on.len()
-        && one.on.iter().all(|kind| other.on.contains(kind))
-        && set(&one.when) == set(&other.when)
-        && one.changed == other.changed
-        && one.steps == other.steps
+    one.rule.mode == other.rule.mode
+        && changed(one.rule) == changed(other.rule)
+        && steps(one.rule) == steps(other.rule)
+        && each_implies(one, other)
+        && each_implies(other, one)
+}
+
+fn within(kinds: &[Kind], others: &[Kind]) -> bool {
+    kinds.iter().all(|kind| others.contains(kind))
+}
+
+/// What is done, in any order and however it is spaced and quoted.
+fn steps(rule: &Rule) -> BTreeSet<String> {
+    let step = |step: &StepRule| {
+        let when: BTreeSet<_> = step.when.iter().map(|line| in_one_way(line)).collect();
+        let action = format!("{:?}", step.action).replace("\\\"", "'");
+        format!("{} {when:?}", action.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    rule.steps.iter().map(step).collect()
 }

@@ -63,7 +63,10 @@ pub struct Scenario {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ScenarioCase {
-    says: String,
+    says: toml::Spanned<String>,
+    /// Of `says`, from 1.
+    #[serde(skip)]
+    line: usize,
     #[serde(default)]
     payload: toml::Table,
     payload_json: Option<String>,
@@ -108,6 +111,8 @@ impl Staged<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseResult {
     pub says: String,
+    /// Where it says so, from 1.
+    pub line: usize,
     pub passed: bool,
     /// What was expected and what came instead; none when it passed.
     pub difference: Option<String>,
@@ -121,10 +126,14 @@ impl Scenario {
     /// # Errors
     /// What is wrong with it, with line and column.
     pub fn parse_file(text: &str) -> Result<Self, Vec<Complaint>> {
-        let scenario: Self =
+        let mut scenario: Self =
             toml::from_str(text).map_err(|error| vec![Complaint::from_toml(&error, text)])?;
         if scenario.cases.is_empty() {
             return Err(vec![Complaint::general("there is no [[case]] in it")]);
+        }
+        for case in &mut scenario.cases {
+            let place = Complaint::at_offset(text, case.says.span().start, "");
+            case.line = place.at.map_or(1, |(line, _)| line);
         }
         Ok(scenario)
     }
@@ -142,7 +151,8 @@ impl Scenario {
             Ok(plan) => compare(case, book, &plan).err(),
             Err(why) => Some(why),
         };
-        CaseResult { says: case.says.clone(), passed: difference.is_none(), difference, matched }
+        let (says, line) = (case.says.get_ref().clone(), case.line);
+        CaseResult { says, line, passed: difference.is_none(), difference, matched }
     }
 
     /// Every case, ready to be decided; one that can't be read is left out.
@@ -161,7 +171,7 @@ impl Scenario {
             }
         };
         Ok(Staged {
-            says: &case.says,
+            says: case.says.get_ref(),
             event: event_at(body.as_bytes(), self.now).map_err(|error| error.to_string())?,
             facts: case.facts.clone(),
             flow: case.flow.as_ref().unwrap_or(&self.flow),

@@ -1,14 +1,18 @@
 //! What came of a backtest, for people and for programs.
 
-use domain::backtest::{Change, Example, Tally};
+use domain::backtest::{Change, Example, Limited, Tally};
 use serde_json::{Value, json};
 
 use super::Tried;
+use super::ask::Unanswered;
 use crate::events::short;
 use crate::output::{Cell, Table, bold, clean, count, dim, first_line, green, red, yellow};
 
 /// The columns of each rule and tenant.
 const COLUMNS: [&str; 6] = ["rule", "~tenant", "added", "dropped", "changed", "broken"];
+
+/// Reasons why hotglue gave no answer.
+const MOST_REASONS: usize = 5;
 
 pub(super) fn json(tried: &Tried) -> Value {
     let played = &tried.played;
@@ -40,6 +44,11 @@ pub(super) fn json(tried: &Tried) -> Value {
         "undecided": played.undecided,
         "unreadable": played.unreadable,
         "asked": played.asked,
+        "unanswered": tried.unanswered.as_ref().map_or_else(Vec::new, |unanswered| {
+            unanswered.why.iter().map(|(why, questions)| json!({ "why": why, "questions": questions })).collect()
+        }),
+        "gave_up_asking": tried.unanswered.as_ref().is_some_and(|unanswered| unanswered.gave_up),
+        "limits": tried.limits,
         "differs": report.differs(),
         "differing_events": report.differing,
         "unknown_events": report.unknown_events,
@@ -122,13 +131,19 @@ fn notes(tried: &Tried) -> Vec<String> {
     let mut notes = Vec::new();
     for (rule, unknown) in &played.report.unknown {
         let facts: Vec<_> = unknown.needs.iter().map(|fact| format!("tenant.{fact}")).collect();
+        let more = match tried.unanswered {
+            Some(_) => ", and hotglue does not say it",
+            None => "; --ask-hotglue asks for it",
+        };
         notes.push(yellow(format!(
-            "unknown for {}: {} depends on {}, which was not read then; --ask-hotglue asks for it",
+            "unknown for {}: {} depends on {}, which was not read then{more}",
             events(unknown.events),
             clean(rule),
             facts.join(", ")
         )));
     }
+    notes.extend(tried.unanswered.iter().flat_map(unanswered));
+    notes.extend(tried.limits.iter().map(limit));
     for (rule, number) in &played.report.shadow {
         notes.push(format!("in shadow: {} would act on {}", clean(rule), events(*number)));
     }
@@ -145,6 +160,53 @@ fn notes(tried: &Tried) -> Vec<String> {
         notes.push(format!("can't be read, so no rule sees them: {}", events(played.unreadable)));
     }
     notes
+}
+
+/// Why hotglue did not answer: what it was asked for counts as unknown.
+fn unanswered(unanswered: &Unanswered) -> Vec<String> {
+    let mut lines = Vec::new();
+    let all: u64 = unanswered.why.values().sum();
+    if all > 0 {
+        let why: Vec<_> = unanswered.why.iter().collect();
+        let told =
+            why.iter().take(MOST_REASONS).map(|(why, number)| format!("{number}× {}", first_line(why)));
+        let mut told = told.collect::<Vec<_>>().join("; ");
+        if why.len() > MOST_REASONS {
+            told.push_str("; …");
+        }
+        lines.push(yellow(format!(
+            "hotglue gave no answer to {}, what depends on it is unknown: {told}",
+            count(usize::try_from(all).unwrap_or(usize::MAX), "question")
+        )));
+    }
+    if unanswered.gave_up {
+        lines.push(yellow(
+            "hotglue was not asked any more after too many questions in a row without an answer",
+        ));
+    }
+    lines
+}
+
+/// When a rule with a limit would have paused.
+fn limit(limited: &Limited) -> String {
+    let Limited { rule, tenants, seconds, most, paused } = limited;
+    let rule = clean(rule);
+    let limit = format!("{} in {seconds} s", count(*tenants as usize, "tenant"));
+    match paused {
+        None => {
+            format!("limit: {rule} would not have paused; it touches {most} at most, and may touch {limit}")
+        }
+        Some(paused) => yellow(format!(
+            "limit: {rule} would have paused at {} (event {} of {}) for {}, one more than {limit}; touched before: {}; held from then on, unless resumed: {} of {}",
+            paused.at,
+            short(paused.event.as_str()),
+            paused.occurred_at,
+            clean(&paused.tenant),
+            clean(&paused.touched.join(", ")),
+            count(usize::try_from(paused.held_events).unwrap_or(usize::MAX), "event"),
+            count(usize::try_from(paused.held_tenants).unwrap_or(usize::MAX), "tenant"),
+        )),
+    }
 }
 
 fn total(tried: &Tried) -> String {

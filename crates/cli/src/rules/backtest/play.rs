@@ -41,7 +41,7 @@ pub(super) struct Players {
 }
 
 /// Where pages are handed to, and what comes of them.
-type Hired = (mpsc::Sender<Vec<Recorded>>, JoinHandle<Result<Played>>);
+type Hired = (mpsc::Sender<Vec<Recorded>>, JoinHandle<Played>);
 
 impl Players {
     pub(super) fn start(setup: &Arc<Setup>) -> Self {
@@ -52,9 +52,9 @@ impl Players {
             let playing = tokio::task::spawn_blocking(move || {
                 let mut player = Player::new(&setup);
                 while let Some(page) = pages.blocking_recv() {
-                    page.into_iter().try_for_each(|recorded| player.play(recorded))?;
+                    page.into_iter().for_each(|recorded| player.play(recorded));
                 }
-                Ok(player.played)
+                player.played
             });
             (hand, playing)
         };
@@ -84,11 +84,12 @@ impl Players {
         drop(hands);
         let mut all = Played::default();
         for player in playing {
-            let played = player.await.context("deciding about the events broke off")??;
+            let played = player.await.context("deciding about the events broke off")?;
             all.report.add(played.report, self.examples);
             all.undecided += played.undecided;
             all.unreadable += played.unreadable;
             all.asked += played.asked;
+            all.touches.add(played.touches);
         }
         Ok(all)
     }
@@ -109,10 +110,10 @@ impl<'s> Player<'s> {
         Self { setup, new: Side::new(&setup.new), old, flows: HashMap::new(), played: Played::default() }
     }
 
-    fn play(&mut self, recorded: Recorded) -> Result<()> {
+    fn play(&mut self, recorded: Recorded) {
         if recorded.rulebook.is_none() && self.old.is_none() {
             self.played.undecided += 1;
-            return Ok(());
+            return;
         }
         let (row, id, tenant) = (recorded.row, recorded.id.clone(), recorded.tenant.clone());
         let decided = recorded.decision.as_ref().map(done).unwrap_or_default();
@@ -131,10 +132,12 @@ impl<'s> Player<'s> {
                     now,
                 };
                 let before = match &mut self.old {
-                    Some(old) => scene.see(old, &mut self.played.asked)?,
+                    Some(old) => scene.see(old, &mut self.played.asked),
                     None => decided,
                 };
-                (before, scene.see(&mut self.new, &mut self.played.asked)?)
+                let after = scene.see(&mut self.new, &mut self.played.asked);
+                self.played.touches.note(&self.setup.new, (row, now), &event, &after);
+                (before, after)
             }
             // No rule is about such an event.
             None if self.old.is_none() => (decided, Deeds::new()),
@@ -143,7 +146,6 @@ impl<'s> Player<'s> {
         let differences = compare(&before, &after);
         let report: &mut Report = &mut self.played.report;
         report.count((row, &id, &tenant), &after, differences, self.setup.examples);
-        Ok(())
     }
 
     fn read(&mut self, recorded: Recorded) -> Option<(Event, Facts, jiff::Timestamp)> {
@@ -179,7 +181,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    fn see(&self, side: &mut Side<'_>, asked: &mut u64) -> Result<Deeds> {
+    fn see(&self, side: &mut Side<'_>, asked: &mut u64) -> Deeds {
         let mut facts = side.facts(self.event, self.recorded);
         if let Some(asking) = &self.setup.asking {
             for _ in 0..ROUNDS {
@@ -188,13 +190,13 @@ impl Scene<'_> {
                     break;
                 }
                 for need in needs.iter().filter(|need| !matches!(need, Need::LastValue { .. })) {
-                    let (fact, was_asked) = asking.answer(self.event, need)?;
+                    let (fact, was_asked) = asking.answer(self.event, need);
                     *asked += u64::from(was_asked);
                     fact.into_iter().for_each(|fact| facts.learn(fact));
                 }
             }
         }
-        Ok(side.see(&self.case(&facts)))
+        side.see(&self.case(&facts))
     }
 
     fn case<'a>(&'a self, facts: &'a Facts) -> Case<'a> {

@@ -1,12 +1,16 @@
 //! Can conditions hold together? Answers no only where that can be proven from how they are written and from what an
 //! event is; everything else may hold.
 
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, CallType, Expr, UnaryOpKind};
+use minijinja::machinery::ast::{BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind};
 use minijinja::machinery::parse_expr;
 
-use crate::event::Kind;
+use crate::event::{Kind, hotglue};
 
 /// More alternatives than these are not followed.
 const MOST_ALTERNATIVES: usize = 256;
@@ -15,10 +19,56 @@ const MOST_ALTERNATIVES: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Atom {
     Never,
-    True { subject: String },
-    Among { subject: String, texts: BTreeSet<String> },
-    Contains { subject: String, part: String },
+    True {
+        subject: String,
+    },
+    Among {
+        subject: String,
+        texts: BTreeSet<String>,
+    },
+    Contains {
+        subject: String,
+        part: String,
+    },
+    /// Values of all kinds have one order, in which numbers are compared as numbers.
+    Compared {
+        subject: String,
+        how: How,
+        number: Number,
+    },
 }
+
+/// `>` and `>=` are what is not `<=` and `<`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum How {
+    Less,
+    LessOrEqual,
+    Equal,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Number(f64);
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Minus zero is zero.
+        (self.0 + 0.0).total_cmp(&(other.0 + 0.0))
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Number {}
 
 /// An atom, or that it does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +119,11 @@ impl Conditions {
         self.0.iter().any(possible)
     }
 
+    /// Might they hold for an event of a kind and a status that hotglue documents to come together?
+    pub(super) fn documented(&self) -> bool {
+        self.0.iter().any(|all| possible(all) && documented(all))
+    }
+
     /// Does the expression hold wherever these do?
     pub(super) fn imply(&self, source: &str) -> bool {
         !self.clone().and(source, false).possible()
@@ -93,11 +148,59 @@ fn alternatives(expr: &Expr<'_>, holds: bool) -> Option<Vec<All>> {
                 Some(left.into_iter().chain(right).collect())
             }
         }
+        // `1 < x < 5` is `1 < x and x < 5`.
+        Expr::Compare(compare) => {
+            let before = std::iter::once(&compare.expr).chain(compare.ops.iter().map(|op| &op.expr));
+            let mut each = Vec::new();
+            for (left, op) in before.zip(&compare.ops) {
+                let Some((atom, upside)) = compared(kind_of(op.op), left, &op.expr) else {
+                    let (atom, upside) = (Atom::True { subject: written(expr) }, true);
+                    return Some(vec![vec![Literal { atom, holds: holds == upside }]]);
+                };
+                each.push(Literal { atom, holds: holds == upside });
+            }
+            Some(if holds { vec![each] } else { each.into_iter().map(|one| vec![one]).collect() })
+        }
         other => {
             let (atom, upside) = atom(other);
             Some(vec![vec![Literal { atom, holds: holds == upside }]])
         }
     }
+}
+
+fn kind_of(op: CompareOpKind) -> Option<BinOpKind> {
+    match op {
+        CompareOpKind::Eq => Some(BinOpKind::Eq),
+        CompareOpKind::Ne => Some(BinOpKind::Ne),
+        CompareOpKind::Lt => Some(BinOpKind::Lt),
+        CompareOpKind::Lte => Some(BinOpKind::Lte),
+        CompareOpKind::Gt => Some(BinOpKind::Gt),
+        CompareOpKind::Gte => Some(BinOpKind::Gte),
+        CompareOpKind::In | CompareOpKind::NotIn => None,
+    }
+}
+
+/// A comparison with a number: the atom, and whether it holds when the comparison does.
+fn compared(op: Option<BinOpKind>, left: &Expr<'_>, right: &Expr<'_>) -> Option<(Atom, bool)> {
+    let number = |expr: &Expr<'_>| {
+        let value = expr.as_const().filter(minijinja::Value::is_number)?;
+        f64::try_from(value).ok().filter(|number| number.is_finite()).map(Number)
+    };
+    let (subject, number, turned) = match (number(left), number(right)) {
+        (None, Some(number)) => (written(left), number, false),
+        (Some(number), None) => (written(right), number, true),
+        _ => return None,
+    };
+    let (how, upside) = match (op?, turned) {
+        (BinOpKind::Eq, _) => (How::Equal, true),
+        (BinOpKind::Ne, _) => (How::Equal, false),
+        (BinOpKind::Lt, false) | (BinOpKind::Gt, true) => (How::Less, true),
+        (BinOpKind::Lte, false) | (BinOpKind::Gte, true) => (How::LessOrEqual, true),
+        (BinOpKind::Gt, false) | (BinOpKind::Lt, true) => (How::LessOrEqual, false),
+        (BinOpKind::Gte, false) | (BinOpKind::Lte, true) => (How::Less, false),
+        _ => return None,
+    };
+    Some((Atom::Compared { subject, how, number }, upside))
 }
 
 /// The atom, and whether it holds when the expression does.
@@ -106,6 +209,9 @@ fn atom(expr: &Expr<'_>) -> (Atom, bool) {
         return (Atom::Never, !value.is_true());
     }
     let Expr::BinOp(op) = expr else { return (Atom::True { subject: written(expr) }, true) };
+    if let Some(found) = compared(Some(op.op), &op.left, &op.right) {
+        return found;
+    }
     let text = |expr: &Expr<'_>| expr.as_const().and_then(|value| value.as_str().map(str::to_owned));
     match op.op {
         BinOpKind::Eq | BinOpKind::Ne => {
@@ -134,6 +240,11 @@ fn atom(expr: &Expr<'_>) -> (Atom, bool) {
         }
         _ => (Atom::True { subject: written(expr) }, true),
     }
+}
+
+/// A condition as one text: the same for the same condition, however it is spaced and quoted.
+pub(super) fn in_one_way(source: &str) -> String {
+    parse_expr(source).map_or_else(|_| source.to_owned(), |tree| written(&tree))
 }
 
 /// An expression as one text: the same for the same expression, however it is spaced and quoted.
@@ -207,6 +318,10 @@ struct Known {
     not_parts: BTreeSet<String>,
     ending: Option<&'static str>,
     not_ending: Option<&'static str>,
+    /// The number, and whether it may be that itself.
+    least: Option<(Number, bool)>,
+    most: Option<(Number, bool)>,
+    no_numbers: BTreeSet<Number>,
 }
 
 impl Known {
@@ -215,6 +330,31 @@ impl Known {
             Some(among) => among.intersection(texts).cloned().collect(),
             None => texts.clone(),
         });
+    }
+
+    fn at_least(&mut self, number: Number, itself: bool) {
+        let tighter = |least: &(Number, bool)| number > least.0 || (number == least.0 && !itself);
+        if self.least.as_ref().is_none_or(tighter) {
+            self.least = Some((number, itself));
+        }
+    }
+
+    fn at_most(&mut self, number: Number, itself: bool) {
+        let tighter = |most: &(Number, bool)| number < most.0 || (number == most.0 && !itself);
+        if self.most.as_ref().is_none_or(tighter) {
+            self.most = Some((number, itself));
+        }
+    }
+
+    /// Is there no number between the bounds?
+    fn no_number(&self) -> bool {
+        let (Some((least, with_least)), Some((most, with_most))) = (self.least, self.most) else {
+            return false;
+        };
+        let only = least == most && with_least && with_most;
+        // What equals a number other than zero is true, and what equals zero is not.
+        let untrue = only && self.truth.contains(&(least == Number(0.0)));
+        least > most || (least == most && !only) || (only && self.no_numbers.contains(&least)) || untrue
     }
 
     fn contradictory(&self) -> bool {
@@ -227,6 +367,7 @@ impl Known {
                 && self.not_ending.is_none_or(|ending| !text.ends_with(ending))
         };
         self.truth.len() > 1
+            || self.no_number()
             || self.among.as_ref().is_some_and(|among| !among.iter().any(|text| fits(&text)))
             // Nothing is in what is empty, but the empty text.
             || (self.truth.contains(&false) && self.parts.iter().any(|part| !part.is_empty()))
@@ -236,10 +377,14 @@ impl Known {
 }
 
 fn possible(all: &All) -> bool {
+    !all.iter().any(|literal| literal.holds && literal.atom == Atom::Never)
+        && known(all).values().all(|known| !known.contradictory())
+}
+
+fn known(all: &All) -> BTreeMap<&str, Known> {
     let mut known: BTreeMap<&str, Known> = BTreeMap::new();
     for Literal { atom, holds } in all {
         match atom {
-            Atom::Never if *holds => return false,
             Atom::Never => {}
             Atom::True { subject } => {
                 known.entry(subject).or_default().truth.insert(*holds);
@@ -254,9 +399,49 @@ fn possible(all: &All) -> bool {
                 let parts = if *holds { &mut known.parts } else { &mut known.not_parts };
                 parts.insert(part.clone());
             }
+            Atom::Compared { subject, how, number } => {
+                let known = known.entry(subject).or_default();
+                match (how, holds) {
+                    (How::Less, true) => known.at_most(*number, false),
+                    (How::Less, false) => known.at_least(*number, true),
+                    (How::LessOrEqual, true) => known.at_most(*number, true),
+                    (How::LessOrEqual, false) => known.at_least(*number, false),
+                    (How::Equal, true) => {
+                        known.at_least(*number, true);
+                        known.at_most(*number, true);
+                    }
+                    (How::Equal, false) => {
+                        known.no_numbers.insert(*number);
+                    }
+                }
+            }
         }
     }
-    !known.values().any(Known::contradictory)
+    known
+}
+
+/// Does hotglue document one of the statuses for one of the kinds?
+fn documented(all: &All) -> bool {
+    let known = known(all);
+    let (Some(kind), Some(status)) = (known.get("event.kind"), known.get("event.status")) else {
+        return true;
+    };
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|one| kind.among.as_ref().is_none_or(|among| among.contains(one.as_str())))
+        .filter(|one| !kind.none_of.contains(one.as_str()))
+        .collect();
+    match (&status.among, status.ending) {
+        (Some(among), _) => {
+            let left = among.iter().filter(|text| !status.none_of.contains(*text));
+            left.into_iter().any(|text| kinds.iter().any(|kind| hotglue::comes_with(text, *kind)))
+        }
+        (None, Some(ending)) => {
+            let ends = hotglue::STATUSES.iter().filter(|status| status.ends_with(ending));
+            ends.into_iter().any(|text| kinds.iter().any(|kind| hotglue::comes_with(text, *kind)))
+        }
+        (None, None) => true,
+    }
 }
 
 /// What [`crate::event::hotglue`] makes of a status.
@@ -269,64 +454,5 @@ fn of_an_event(known: &mut BTreeMap<&str, Known>, subject: &str, holds: bool) {
         ("event.failed", true) => known.entry("event.status").or_default().ending = Some("_FAILED"),
         ("event.failed", false) => known.entry("event.status").or_default().not_ending = Some("_FAILED"),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn together(lines: &[&str]) -> bool {
-        let all = Conditions::on(&Kind::ALL);
-        lines.iter().fold(all, |all, line| all.and(line, true)).possible()
-    }
-
-    #[test]
-    fn what_can_be_proven_to_exclude_each_other_does() {
-        for lines in [
-            ["event.failed", "not event.failed"].as_slice(),
-            &["event.failed", "event.completed"],
-            &["event.status == 'JOB_COMPLETED'", "event.failed"],
-            &["event.status in ['SYNC_FAILED', 'ETL_FAILED']", "not event.failed"],
-            &["event.tap == 'a'", "event.tap == 'b'"],
-            &["event.tap == 'a'", "event.tap != \"a\""],
-            &["event.tap == 'a'", "event.tap not in ('a', 'b')"],
-            &["event.tap in ['a', 'b']", "'c' in event.tap"],
-            &["'abc' in event.error", "'b' not in event.error"],
-            &["not event.error", "'b' in event.error"],
-            &["event.tap == ''", "event.tap"],
-            &["event.kind == 'discover' and event.completed"],
-            &["event.first_link is none", "not (event.first_link is none)"],
-            &["payload.a > 3", "not payload['a'] > 3"],
-            &["false"],
-            &["event.tap and (event.failed or event.completed)", "event.status == 'LINK'"],
-            &["not (event.failed or event.tap)", "event.tap"],
-        ] {
-            assert!(!together(lines), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn everything_else_may_hold_together() {
-        for lines in [
-            ["event.failed", "event.tap == 'a'"].as_slice(),
-            &["event.completed or event.status == 'EXPORT_FAILED'", "event.failed"],
-            &["event.tap == 'a' or event.tap == 'b'", "event.tap == 'b'"],
-            &["'a' in event.error", "'b' not in event.error"],
-            &["payload.a > 3", "payload.a < 2"],
-            &["event.tap|lower == 'a'", "event.tap == 'A'"],
-            &["event.tap in event.error", "event.tap not in event.target"],
-            &["not event.tap", "'' in event.tap"],
-            &["true"],
-        ] {
-            assert!(together(lines), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn one_condition_follows_from_others() {
-        let all = Conditions::on(&[Kind::Job]).and("event.completed", true).and("event.tap == 'a'", true);
-        assert!(all.imply("event.status == 'JOB_COMPLETED'") && all.imply("event.tap in ['a', 'b']"));
-        assert!(!all.imply("event.target") && !all.imply("event.tap == 'b'"));
     }
 }

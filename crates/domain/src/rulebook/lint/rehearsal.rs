@@ -7,9 +7,9 @@ use crate::config::Complaint;
 use crate::facts::{Fact, Facts, Need, Schedule};
 use crate::plan::Verdict;
 use crate::rulebook::context::Context;
-use crate::rulebook::decide::{Fate, fates};
+use crate::rulebook::decide::{self, Fate, Opposite};
 use crate::rulebook::language::{Condition, Evaluated, Text};
-use crate::rulebook::read::CompiledAction;
+use crate::rulebook::read::{CompiledAction, CompiledStep};
 use crate::rulebook::scenario::{Scenario, Staged};
 use crate::rulebook::{Case, Rulebook};
 
@@ -70,7 +70,9 @@ fn answer(need: &Need, kindly: bool) -> Fact {
 
 fn play(book: &Rulebook, case: &Case<'_>, scene: &str, rehearsal: &mut Rehearsal) {
     let context = Context::new(case, false);
-    let fates = fates(book, case, &context);
+    let apart = decide::apart(book, case, &context);
+    opposed(book, &decide::opposites(&apart), scene, rehearsal);
+    let fates = decide::fates(book, case, &context);
     for ((rule, compiled), fate) in book.rules.iter().zip(&book.compiled).zip(&fates) {
         let Fate::Settled { verdict, .. } = fate else { continue };
         let mut say = |severity, at, sentence: String| {
@@ -99,6 +101,26 @@ fn play(book: &Rulebook, case: &Case<'_>, scene: &str, rehearsal: &mut Rehearsal
             | Verdict::Unchanged
             | Verdict::Silenced { .. } => {}
         }
+    }
+}
+
+/// Rules that both match and want the opposite of one schedule: said of the later one.
+fn opposed(book: &Rulebook, opposites: &[Opposite], scene: &str, rehearsal: &mut Rehearsal) {
+    for Opposite { rule, other, .. } in opposites.iter().filter(|opposite| opposite.rule >= opposite.other) {
+        let (Some(one), Some(two)) = (book.rules.get(*other), book.rules.get(*rule)) else { continue };
+        let Some(compiled) = book.compiled.get(*rule) else { continue };
+        let sets = |step: &&CompiledStep| matches!(step.action, CompiledAction::SetSchedule { .. });
+        let at = compiled.steps.iter().find(sets).map_or(compiled.at, |step| step.at);
+        let sentence = if rule == other {
+            format!("rule `{}` turns one schedule on and off {scene}: it is not taken", two.name)
+        } else {
+            format!(
+                "rules `{}` and `{}` want the opposite of one schedule {scene}: neither is taken; let one name the other in instead_of, or tell their conditions apart",
+                one.name, two.name
+            )
+        };
+        let complaint = Complaint::at_offset(&book.text, at, sentence);
+        rehearsal.findings.push(Finding { severity: Severity::Error, complaint });
     }
 }
 

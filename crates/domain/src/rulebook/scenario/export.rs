@@ -5,11 +5,12 @@ use serde_json::Value;
 
 use super::compare::{expectation, names, takes};
 use super::{Scenario, fact_name};
+use crate::action::Action;
 use crate::config::FlowSettings;
 use crate::facts::Facts;
 use crate::plan::{Plan, Verdict};
 use crate::rulebook::{Case, Rulebook, language};
-use crate::standin::StandIns;
+use crate::standin::{Salt, StandIns, left_in};
 
 /// A file of one scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub struct Exported {
     pub text: String,
     /// What comes of it otherwise than of the event itself, a sentence each.
     pub differs: Vec<String>,
+    /// What looks like a person's or an account's and stays, because the rules look for it or write it, such as
+    /// `a telephone number`. Only where tokens were to stand in for it.
+    pub left: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -47,14 +51,19 @@ struct OneCase<'a> {
     facts: toml::Table,
 }
 
-/// Writes the event of `case` as a scenario, with what comes of it by these rules. `redact`: stable tokens stand in for
+/// Writes the event of `case` as a scenario, with what comes of it by these rules. `redact`: tokens of this salt stand in for
 /// what is a customer's. The file was played before it is returned, and passes.
 ///
 /// # Errors
 /// A sentence that says why there can be no such scenario.
-pub fn export(book: &Rulebook, case: &Case<'_>, says: &str, redact: bool) -> Result<Exported, String> {
+pub fn export(
+    book: &Rulebook,
+    case: &Case<'_>,
+    says: &str,
+    redact: Option<&Salt>,
+) -> Result<Exported, String> {
     let original = decide(book, case)?;
-    let mut stand_ins = redact.then(|| StandIns::new(&looked_for(book)));
+    let mut stand_ins = redact.map(|salt| StandIns::new(salt, &looked_for(book)));
     let payload = match &mut stand_ins {
         Some(stand_ins) => stand_ins.payload(&case.event.payload),
         None => case.event.payload.clone(),
@@ -100,7 +109,8 @@ pub fn export(book: &Rulebook, case: &Case<'_>, says: &str, redact: bool) -> Res
             return Err(format!("the scenario does not pass, and is not written: {difference}"));
         }
     }
-    Ok(Exported { text, differs: differences(book, &original, &plan) })
+    let left = if redact.is_some() { left_in(&text).into_iter().collect() } else { Vec::new() };
+    Ok(Exported { text, differs: differences(book, &original, &plan), left })
 }
 
 fn decide(book: &Rulebook, case: &Case<'_>) -> Result<Plan, String> {
@@ -213,5 +223,17 @@ fn differences(book: &Rulebook, before: &Plan, after: &Plan) -> Vec<String> {
         };
         differences.push(format!("rule `{}`: {said}", rule.name));
     }
+    if differences.is_empty() && kinds(before) != kinds(after) {
+        differences.push("its steps are others".to_owned());
+    }
     differences
+}
+
+/// What its steps do, without what is a customer's.
+fn kinds(plan: &Plan) -> Vec<(&str, &'static str, Option<&'static str>)> {
+    let which = |action: &Action| match action {
+        Action::SetSchedule { which, .. } => Some(which.as_str()),
+        Action::Slack { .. } | Action::LinkTarget { .. } | Action::RunJob { .. } => None,
+    };
+    plan.steps.iter().map(|step| (step.rule.as_str(), step.action.word(), which(&step.action))).collect()
 }

@@ -1,8 +1,14 @@
 use super::*;
 use crate::rulebook::scenario::{self, Scenario};
+use crate::standin::Salt;
+
+fn salt() -> Salt {
+    Salt::new(b"a salt of sixteen bytes").expect("long enough")
+}
 
 fn exported(book: &Rulebook, event: &Event, facts: &Facts, redact: bool) -> scenario::Exported {
-    scenario::export(book, &case(event, facts, &flow()), "from life", redact).expect("exported")
+    let salt = redact.then(salt);
+    scenario::export(book, &case(event, facts, &flow()), "from life", salt.as_ref()).expect("exported")
 }
 
 fn passes(text: &str, book: &Rulebook) {
@@ -86,8 +92,33 @@ fn a_condition_that_tokens_change_is_named() {
 }
 
 #[test]
+fn no_personal_data_is_left_in_payload_facts_and_rendered_texts_but_what_the_rules_themselves_say() {
+    let text = |more: &str| {
+        format!(
+            "[[rule]]\nname='r'\nwhen=['event.failed', 'tenant.linked_targets']\n[[rule.do]]\naction='slack'\ntext='{more}{{{{ event.error }}}} {{{{ payload.owner.phone }}}} {{{{ tenant.linked_targets|join }}}}'\n"
+        )
+    };
+    let body = br#"{"job_id":"j","tenant":"t","status":"SYNC_FAILED","error":"user@data.com from 10.0.0.7: NL91 ABNA 0417 1643 00, BSN 1112.22.333",
+        "owner":{"name":"Max","phone":"06-12345678","born":"x","date_of_birth":"1980-03-02"},"10.0.0.8":1}"#;
+    let event = read_event(body).expect("an event");
+    let facts =
+        Facts { linked_targets: Some(vec!["10.0.0.9".to_owned(), "optiply".to_owned()]), ..Facts::default() };
+    let rules = book(&text(""));
+    let found = exported(&rules, &event, &facts, true);
+    passes(&found.text, &rules);
+    assert!(found.left.is_empty() && found.differs.is_empty(), "{found:?}");
+    for gone in ["user@", "10.0.0.", "NL91", "0417", "1112", "Max", "12345678", "1980"] {
+        assert!(!found.text.contains(gone), "{gone}:\n{}", found.text);
+    }
+    assert!(found.text.contains("optiply") && found.text.contains("r: slack ~ email-"), "{}", found.text);
+    let own = exported(&book(&text("call 020-1234567 ")), &event, &facts, true);
+    assert_eq!(own.left, ["a telephone number"], "{}", own.text);
+    assert!(exported(&rules, &event, &facts, false).left.is_empty());
+}
+
+#[test]
 fn an_event_whose_facts_were_never_read_is_refused_with_the_facts() {
     let book = book("[[rule]]\nname='r'\nwhen=['tenant.state_is_null']\n");
-    let why = scenario::export(&book, &case(&failed_job(), &Facts::default(), &flow()), "x", true);
+    let why = scenario::export(&book, &case(&failed_job(), &Facts::default(), &flow()), "x", None);
     assert!(why.expect_err("refused").contains("these rules read tenant.state_is_null"));
 }

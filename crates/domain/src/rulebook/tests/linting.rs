@@ -59,6 +59,41 @@ fn a_rule_that_is_there_twice_is_an_error_whatever_its_name_and_the_order_of_its
 }
 
 #[test]
+fn a_rule_that_is_there_twice_is_found_however_it_is_spaced_quoted_and_split() {
+    let one = "[[rule]]\nname = \"a\"\nwhen = [\"event.tap == 'x'\", \"payload.n > 5\"]\n[[rule.do]]\naction = \"slack\"\ntext = \"x {{ event.tap }}\"\nwhen = [\"event.target == 'y'\"]\n";
+    let other = "[[rule]]\nname = \"b\"\nwhen = ['5<payload[\"n\"] and  event.tap==\"x\"']\n[[rule.do]]\naction = \"slack\"\ntext = \"x  {{ event.tap }}\"\nwhen = ['event.target == \"y\"']\n";
+    assert!(
+        found(&format!("{one}{other}")).contains("error: rule `b` is rule `a` once more"),
+        "{}",
+        found(&format!("{one}{other}"))
+    );
+    for (was, is) in [("5<", "6<"), ("event.target == \"y\"", "event.target == \"z\""), ("x  {{", "y  {{")] {
+        assert_eq!(found(&format!("{one}{}", other.replace(was, is))), "", "{is}");
+    }
+}
+
+#[test]
+fn numbers_that_exclude_each_other_are_an_error_and_kinds_that_do_a_warning() {
+    let text = rule("r", "when = [\"payload.a > 5\", \"payload.a < 3\"]");
+    assert!(found(&text).contains("error: rule `r` can never match"), "{}", found(&text));
+    let text = rule("r", "on = [\"job\"]\nwhen = [\"event.tap\", \"event.status == 'LINK'\"]");
+    assert!(
+        found(&text).contains("4:22: warning: rule `r` matches nothing that hotglue is known to send"),
+        "{}",
+        found(&text)
+    );
+    assert_eq!(found(&text.replace("\"job\"", "\"job\", \"connection\"")), "");
+}
+
+#[test]
+fn a_rule_is_silenced_also_by_one_with_a_weaker_number() {
+    let quiet = rule("quiet", "when = [\"payload.n > 5\", \"event.tap\"]");
+    let loud = |line: &str| rule("loud", &format!("when = [\"{line}\"]\ninstead_of = [\"quiet\"]"));
+    assert!(found(&format!("{quiet}{}", loud("payload.n >= 3"))).contains("error: rule `quiet` never acts"));
+    assert_eq!(found(&format!("{quiet}{}", loud("payload.n > 6"))), "");
+}
+
+#[test]
 fn a_rule_that_is_always_silenced_is_an_error() {
     let silenced = rule("quiet", "when = [\"event.completed\"]");
     let text = format!(
@@ -110,6 +145,56 @@ fn rules_that_may_want_the_opposite_of_one_schedule_for_one_event_are_warned_of(
         ""
     );
     assert_eq!(found(&text("mode = \"shadow\"", "")), "");
+}
+
+#[test]
+fn rules_that_surely_want_the_opposite_for_one_event_are_an_error() {
+    let step = |action: &str| format!("[[rule.do]]\naction = \"{action}\"\n");
+    let head = |name: &str, more: &str| format!("[[rule]]\nname = \"{name}\"\n{more}\n");
+    let text = |of_on: &str, of_off: &str| {
+        [head("on", of_on), step("enable_schedule"), head("off", of_off), step("disable_schedule")].concat()
+    };
+    let said =
+        "error: rules `on` and `off` want the opposite of one schedule; one matches wherever the other does";
+    for (one, other) in [
+        ("when = [\"event.tap\"]", "when = [\"event.tap\"]"),
+        ("when = [\"event.tap\"]", "when = [\"event.tap\", \"event.target\"]"),
+        ("when = [\"event.completed\", \"event.tap\"]", "when = [\"event.status == 'JOB_COMPLETED'\"]"),
+        ("on = [\"job\"]", ""),
+    ] {
+        assert!(found(&text(one, other)).contains(said), "{one} {other}: {}", found(&text(one, other)));
+    }
+    let third = |line: &str| {
+        format!(
+            "{}{}",
+            text("when = [\"event.tap\"]", ""),
+            rule("third", &format!("{line}\ninstead_of = [\"on\"]"))
+        )
+    };
+    assert!(
+        !found(&third("")).contains("opposite"),
+        "where a third always silences one, none of both is buried"
+    );
+    assert!(found(&third("when = [\"event.target\"]")).contains("warning: rules `on` and `off`"));
+    assert!(found(&text("changed = \"event.tap\"", "when = [\"event.tap\"]")).contains("warning: rules"));
+}
+
+#[test]
+fn rules_that_want_the_opposite_in_a_scenario_are_an_error_that_names_it() {
+    let scenario = Scenario::parse_file(
+        "[flow]\nschedule = \"cron(0 1 * * *)\"\n[[case]]\nsays = \"a sync failed\"\npayload = { job_id = \"j\", tenant = \"t\", flow_id = \"f\", status = \"SYNC_FAILED\", tap = \"x\" }\nmatches = []\n",
+    )
+    .expect("a scenario");
+    let rules = "[[rule]]\nname = \"on\"\nwhen = [\"event.tap\"]\n[[rule.do]]\naction = \"enable_schedule\"\n[[rule]]\nname = \"off\"\nwhen = [\"event.failed\"]\n[[rule.do]]\naction = \"disable_schedule\"\nof = \"source\"\n";
+    let rehearsal = book(rules).rehearse(&[("own.toml".to_owned(), scenario)]);
+    let said: Vec<_> =
+        rehearsal.findings.iter().map(|finding| (finding.severity, finding.complaint.to_string())).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].0, Severity::Error);
+    assert!(
+        said[0].1.starts_with("line 10, column 10: rules `on` and `off` want the opposite of one schedule in the scenario \"a sync failed\" of own.toml"),
+        "{said:?}"
+    );
 }
 
 #[test]
