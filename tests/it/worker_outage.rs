@@ -73,9 +73,17 @@ async fn an_outage_uses_up_no_attempts_and_the_backlog_goes_out_when_it_is_over(
     }
     let said = stage.worker().line("Slack is down").await;
     assert!(said.contains("502"), "{said}");
-    let probes = stage.slack.calls().len() + 9;
+    let asked =
+        |slack: &sandbox::Slack| slack.calls().iter().filter(|call| call.is("POST", "/auth.test")).count();
     let long = Duration::from_secs(60);
-    assert!(stage.slack.until(long, |slack| slack.calls().len() >= probes).await, "it is probed");
+    assert!(stage.slack.until(long, |slack| asked(slack) >= 2).await, "it is asked whether it is back");
+    let (questions, calls) = (asked(&stage.slack), stage.slack.calls().len());
+    assert!(stage.slack.until(long, |slack| asked(slack) > questions).await);
+    assert_eq!(
+        asked(&stage.slack) - questions,
+        stage.slack.calls().len() - calls,
+        "no message is risked to find out"
+    );
 
     stage.slack.clear_faults();
     stage.worker().line("Slack is back").await;
@@ -145,6 +153,40 @@ async fn one_tenant_whose_calls_fail_is_no_outage() {
     stage.settled(&id, Outcome::Done).await;
     assert!(fine.schedule(None).is_some_and(|schedule| schedule.is_on()));
     assert!(!stage.worker.as_ref().unwrap().log().contains("is down"));
+}
+
+#[tokio::test]
+async fn an_outage_that_only_one_tenant_meets_buries_none_of_its_events() {
+    let mut stage = with_rules(SCHEDULE, &[]).await;
+    stage.hotglue.every(1, Fault::text_500());
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let body = webhook::job(|job| {
+            job["tenant"] = json!("night");
+            job["job_id"] = json!(format!("n{number}"));
+        });
+        ids.push(stage.post(&body).await);
+    }
+    stage.worker().line("is down").await;
+    let asked = |hotglue: &sandbox::Hotglue| {
+        hotglue.calls().iter().filter(|call| call.is("GET", "/tenants/")).count()
+    };
+    let long = Duration::from_secs(60);
+    assert!(stage.hotglue.until(long, |hotglue| asked(hotglue) >= 4).await, "it lasts");
+    stage.hotglue.clear_faults();
+    stage.worker().line("is back").await;
+    for id in &ids {
+        let record = stage.settled(id, Outcome::Done).await;
+        assert!(record.row.failures < 5, "{:?}", record.attempts);
+    }
+    let all_well = stage.hotglue.calls().len();
+    let id = stage.post(&completed("day")).await;
+    stage.settled(&id, Outcome::Done).await;
+    let calls = stage.hotglue.calls().split_off(all_well);
+    assert!(
+        !calls.iter().any(|call| call.is("GET", "/tenants/")),
+        "nothing is asked while all is well: {calls:?}"
+    );
 }
 
 #[tokio::test]

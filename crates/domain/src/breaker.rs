@@ -6,6 +6,11 @@
 //! at once when the service refuses our key or token.
 //! While it is open nothing is called; after a pause a few calls go through as probes, and the first that is answered
 //! closes it.
+//!
+//! A service may have a neutral question: one that changes nothing and is about no tenant. After a pause it is asked first,
+//! and no call goes through before it is answered, because a call that hangs may have its effect. And where all failures
+//! are of one tenant, it tells an outage that only this tenant has met from the tenant's own trouble. It proves no more than
+//! that someone answers: a service that answers it and fails every call stays open, and is probed at the same growing pauses.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -84,6 +89,10 @@ pub struct Breaker {
     slow_until: Option<Timestamp>,
     /// How often in a row it asked without saying for how long.
     slowed: u32,
+    /// It has a neutral question.
+    askable: bool,
+    /// The question is under way.
+    asking: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,11 +103,15 @@ enum State {
         /// How many of them found nobody at the door.
         unreachable: u32,
         tenants: BTreeSet<String>,
+        /// All failures in a row since the neutral question was last answered, those of broken tenants too.
+        unasked: u32,
     },
     Open {
         until: Timestamp,
         pause: Duration,
         tried: BTreeSet<String>,
+        /// The neutral question has opened it, not the calls.
+        by_question: bool,
     },
     Probing {
         since: Timestamp,
@@ -112,11 +125,17 @@ enum State {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Closed { failures: 0, unreachable: 0, tenants: BTreeSet::new() }
+        Self::Closed { failures: 0, unreachable: 0, tenants: BTreeSet::new(), unasked: 0 }
     }
 }
 
 impl Breaker {
+    /// Of a service that has a neutral question.
+    #[must_use]
+    pub fn with_question() -> Self {
+        Self { askable: true, ..Self::default() }
+    }
+
     /// May a call be made for `tenant` now? A yes after a pause makes it a probe: [`Breaker::saw`] must follow.
     pub fn permit(&mut self, tenant: &str, now: Timestamp) -> Permit {
         if let Some(left) = self.slow_until.and_then(|until| left(until, now)) {
@@ -125,6 +144,7 @@ impl Breaker {
         self.advance(now);
         match &mut self.state {
             State::Closed { .. } => Permit::Yes,
+            // After its pause, the question is under way.
             State::Open { until, .. } => Permit::No(left(*until, now).unwrap_or(PROBING)),
             State::Probing { under_way, failed, tried, .. } => {
                 if failed.contains(tenant) || tried.contains(tenant) {
@@ -150,8 +170,7 @@ impl Breaker {
                 false
             }
             Sign::SlowDown(asked) => {
-                let wait = asked.unwrap_or_else(|| self.longer(now)).min(LONGEST_ASKED);
-                self.slow_until = self.slow_until.max(now.checked_add(wait).ok());
+                self.slow_down(asked, now);
                 // It answers: it is not down.
                 self.answered(tenant);
                 self.state = State::default();
@@ -174,6 +193,78 @@ impl Breaker {
         if let State::Probing { under_way, .. } = &mut self.state {
             under_way.remove(tenant);
         }
+    }
+
+    /// Is the neutral question to be asked now? After a yes, [`Breaker::heard`] or [`Breaker::not_asked`] must follow, and until
+    /// then the answer is no.
+    pub fn asks(&mut self, now: Timestamp) -> bool {
+        self.advance(now);
+        let is_due = match &self.state {
+            State::Closed { unasked, .. } => *unasked >= TRIP,
+            State::Open { until, .. } => left(*until, now).is_none(),
+            State::Probing { .. } => false,
+        };
+        let is_slow = self.slow_until.is_some_and(|until| left(until, now).is_some());
+        let asks = self.askable && !self.asking && is_due && !is_slow;
+        self.asking |= asks;
+        asks
+    }
+
+    /// When to look whether an open breaker asks its question: after so long. None while it is not open, or has none.
+    #[must_use]
+    pub fn asks_in(&self, now: Timestamp) -> Option<Duration> {
+        let State::Open { until, .. } = &self.state else { return None };
+        if self.asking {
+            return Some(PROBING);
+        }
+        let until = self.slow_until.map_or(*until, |slow| slow.max(*until));
+        self.askable.then(|| left(until, now).unwrap_or_default())
+    }
+
+    /// Takes note of what came of the neutral question. Answers whether the service is down, by now. That it refuses our key is an
+    /// answer: what it refuses has no effect, so the calls themselves may find out.
+    pub fn heard(&mut self, sign: Sign, now: Timestamp) -> bool {
+        self.asking = false;
+        self.advance(now);
+        let is_over = |until: &Timestamp| left(*until, now).is_none();
+        match sign {
+            Sign::Well | Sign::Refused => match &self.state {
+                // It was asked over one tenant, and others have not failed since: it is, or was, that tenant's.
+                State::Open { by_question: true, .. } if self.suspects.len() < TENANTS => {
+                    self.suspects.clear();
+                    self.state = State::default();
+                }
+                State::Open { until, pause, tried, .. } if is_over(until) => {
+                    self.state = State::probing(now, *pause, tried.clone());
+                }
+                State::Closed { unasked, .. } if *unasked >= TRIP => self.state = State::default(),
+                State::Open { .. } | State::Closed { .. } | State::Probing { .. } => {}
+            },
+            Sign::Failing | Sign::Unreachable | Sign::SlowDown(_) => {
+                if let Sign::SlowDown(asked) = sign {
+                    self.slow_down(asked, now);
+                }
+                let (pause, tried, by_question) = match &self.state {
+                    State::Closed { unasked, .. } if *unasked >= TRIP => {
+                        (FIRST_PAUSE, self.broken.clone(), true)
+                    }
+                    State::Open { until, pause, tried, by_question } if is_over(until) => {
+                        ((*pause * 2).min(LONGEST_PAUSE), tried.clone(), *by_question)
+                    }
+                    // Someone was answered meanwhile, or it has opened without the question.
+                    State::Open { .. } | State::Closed { .. } | State::Probing { .. } => {
+                        return self.is_open();
+                    }
+                };
+                self.state = State::open(pause, tried, by_question, now);
+            }
+        }
+        self.is_open()
+    }
+
+    /// The question that was to be asked has no answer, and whose fault that is nobody knows.
+    pub fn not_asked(&mut self) {
+        self.asking = false;
     }
 
     /// How much to take on now. Being asked to slow down stops nothing: what is about other services goes on.
@@ -212,6 +303,11 @@ impl Breaker {
         }
     }
 
+    fn slow_down(&mut self, asked: Option<Duration>, now: Timestamp) {
+        let wait = asked.unwrap_or_else(|| self.longer(now)).min(LONGEST_ASKED);
+        self.slow_until = self.slow_until.max(now.checked_add(wait).ok());
+    }
+
     /// How long to leave a service that asks us to slow down and does not say for how long.
     fn longer(&mut self, now: Timestamp) -> Duration {
         // Calls that were under way together are answered alike, and count as one.
@@ -223,13 +319,17 @@ impl Breaker {
     }
 
     fn failed(&mut self, tenant: &str, is_unreachable: bool, now: Timestamp) -> bool {
-        if !is_unreachable && !self.is_open() && self.broken.contains(tenant) {
-            return false;
+        let is_known = !is_unreachable && !self.is_open() && self.broken.contains(tenant);
+        if !is_known {
+            self.suspect(tenant);
         }
-        self.suspect(tenant);
         match &mut self.state {
-            State::Closed { failures, unreachable, tenants } => {
-                *failures += 1;
+            State::Closed { failures, unreachable, tenants, unasked } => {
+                *unasked = unasked.saturating_add(1);
+                if is_known {
+                    return false;
+                }
+                *failures = failures.saturating_add(1);
                 *unreachable += u32::from(is_unreachable);
                 if tenants.len() < TENANTS {
                     tenants.insert(tenant.to_owned());
@@ -259,20 +359,14 @@ impl Breaker {
     }
 
     fn open(&mut self, pause: Duration, tried: BTreeSet<String>, now: Timestamp) {
-        self.state = State::Open { until: now.checked_add(pause).unwrap_or(Timestamp::MAX), pause, tried };
+        self.state = State::open(pause, tried, false, now);
     }
 
     /// What the time alone changes: a pause ends, and so does a round of probes.
     fn advance(&mut self, now: Timestamp) {
         match &self.state {
-            State::Open { until, pause, tried } if left(*until, now).is_none() => {
-                self.state = State::Probing {
-                    tried: tried.clone(),
-                    since: now,
-                    pause: *pause,
-                    under_way: BTreeSet::new(),
-                    failed: BTreeSet::new(),
-                };
+            State::Open { until, pause, tried, .. } if self.is_probed(*until, now) => {
+                self.state = State::probing(now, *pause, tried.clone());
             }
             // The same tenants can't be asked twice in a round; a round that found too few of them ends by time.
             State::Probing { since, pause, under_way, failed, tried } => {
@@ -283,20 +377,38 @@ impl Breaker {
                     self.open(pause, tried, now);
                 } else if quiet && !tried.is_empty() {
                     // There is nobody else to ask: all may be asked again.
-                    let (since, pause) = (now, *pause);
-                    let (under_way, failed, tried) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-                    self.state = State::Probing { since, pause, under_way, failed, tried };
+                    self.state = State::probing(now, *pause, BTreeSet::new());
                 } else if lasted >= PROBE_LOST {
                     // Nobody had a reason to call, or the probes were lost: the next call decides.
                     self.state = State::Closed {
                         failures: TRIP - 1,
                         unreachable: TRIP - 1,
                         tenants: std::iter::once(String::new()).collect(),
+                        unasked: 0,
                     };
                 }
             }
             State::Open { .. } | State::Closed { .. } => {}
         }
+    }
+
+    /// Is the pause over, and with it the wait for an answer to the neutral question? That one is lost is no reason to call nobody
+    /// for ever.
+    fn is_probed(&self, until: Timestamp, now: Timestamp) -> bool {
+        let waits = if self.askable { PROBE_LOST } else { Duration::ZERO };
+        until.checked_add(waits).is_ok_and(|until| left(until, now).is_none())
+    }
+}
+
+impl State {
+    fn open(pause: Duration, tried: BTreeSet<String>, by_question: bool, now: Timestamp) -> Self {
+        let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        Self::Open { until, pause, tried, by_question }
+    }
+
+    fn probing(since: Timestamp, pause: Duration, tried: BTreeSet<String>) -> Self {
+        let (under_way, failed) = (BTreeSet::new(), BTreeSet::new());
+        Self::Probing { since, pause, under_way, failed, tried }
     }
 }
 

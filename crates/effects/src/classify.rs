@@ -93,6 +93,17 @@ pub(crate) fn refused(answer: &Answer, who: &str, request: &str, write: bool) ->
     }
 }
 
+/// An answer to a question that is asked only to hear whether there is one.
+///
+/// # Errors
+/// It says that the service is in trouble, or asks us to slow down.
+pub(crate) fn answers(answer: &Answer, who: &str, request: &str) -> Result<(), EffectError> {
+    match answer.status {
+        429 | 500.. => Err(refused(answer, who, request, false)),
+        _ => Ok(()),
+    }
+}
+
 /// A success whose body isn't what it should be.
 pub(crate) fn unreadable(who: &str, request: &str) -> EffectError {
     EffectError::Transient {

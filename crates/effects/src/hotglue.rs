@@ -64,7 +64,7 @@ impl Api {
 
     /// Reachable, and does it take the key? The number of tenants says that it is the environment one means.
     pub(crate) async fn check(&self) -> Result<String, EffectError> {
-        let path = format!("/tenants/{}", segment("environment", &self.env_id)?);
+        let path = self.tenants()?;
         let call = Call::get(&path);
         let answer = self.peer.call(&call).await?;
         if matches!(answer.status, 401 | 403) {
@@ -78,6 +78,19 @@ impl Api {
             Some(_) => Ok("reachable, key accepted".to_owned()),
             None => Err(classify::unreadable(&self.peer.who, &call.label())),
         }
+    }
+
+    /// Does anybody answer? Asked is what [`Api::check`] asks.
+    pub(crate) async fn answers(&self) -> Result<(), EffectError> {
+        let path = self.tenants()?;
+        let call = Call::get(&path);
+        classify::answers(&self.peer.any(&call).await?, &self.peer.who, &call.label())
+    }
+
+    /// The list of an environment's tenants: it needs the key and no tenant. hotglue's reference leaves it out; its own command
+    /// line tool and other public clients of its API ask for it.
+    fn tenants(&self) -> Result<String, EffectError> {
+        Ok(format!("/tenants/{}", segment("environment", &self.env_id)?))
     }
 
     /// `/{env}/{flow}/{tenant}{rest}`. The environment is the one configured: an event may leave its own empty.

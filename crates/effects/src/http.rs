@@ -168,8 +168,17 @@ impl Peer {
         Ok(Self { who, base, client, timeout, scrub })
     }
 
-    /// An answer of any status; an error only when there was none.
+    /// An answer of any status; an error only when there was none, or a page in its place.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, EffectError> {
+        let answer = self.any(call).await?;
+        if answer.is_success() && answer.is_page() {
+            return Err(classify::page(&self.who, &call.label()));
+        }
+        Ok(answer)
+    }
+
+    /// Whatever is answered; an error only when nothing was.
+    pub(crate) async fn any(&self, call: &Call<'_>) -> Result<Answer, EffectError> {
         let url = format!("{}{}", self.base, call.path);
         let mut request = self.client.request(call.method.clone(), url);
         if !call.query.is_empty() {
@@ -208,11 +217,7 @@ impl Peer {
         tracing::debug!(who = self.who, request = label, status, bytes = body.len(), "called");
         // Before anything is cut out of it: half a secret would not be recognised.
         self.scrub.bytes(&mut body);
-        let answer = Answer { status, retry_after, body, html };
-        if answer.is_success() && answer.is_page() {
-            return Err(classify::page(&self.who, label));
-        }
-        Ok(answer)
+        Ok(Answer { status, retry_after, body, html })
     }
 }
 

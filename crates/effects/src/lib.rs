@@ -9,6 +9,7 @@ mod classify;
 mod hotglue;
 mod http;
 mod outcome;
+mod question;
 mod scrub;
 mod slack;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 mod world;
 
 pub use outcome::{Check, EffectError, Receipt, Service, Told};
+pub use question::Question;
 pub use world::World;
 
 /// Chooses the cryptography of this process (rustls with ring). Safe to call more than once; binaries call it first

@@ -137,6 +137,23 @@ impl Slack {
         Ok((Receipt::new(request, answer.short()), said))
     }
 
+    /// Is there a call that changes nothing? An incoming webhook knows none but the post.
+    pub(crate) fn can_be_asked(&self) -> bool {
+        matches!(self.way, Way::Token { .. })
+    }
+
+    /// Does anybody answer? `auth.test` takes a bot token and needs no scope (documented).
+    pub(crate) async fn answers(&self) -> Result<(), EffectError> {
+        let answer = self.peer.any(&Call::post(AUTH_TEST, &json!({}))).await?;
+        classify::answers(&answer, "Slack", "POST auth.test")?;
+        // Slack tells of its own trouble with 200 too.
+        let body = answer.json().unwrap_or_default();
+        match body.get("error").and_then(Value::as_str) {
+            Some(error) => Err(denied(error, answer.retry_after)),
+            None => Ok(()),
+        }
+    }
+
     /// Is the token good? A webhook can't be tried without posting.
     pub(crate) async fn check(&self) -> Result<String, EffectError> {
         if matches!(self.way, Way::Webhook) {

@@ -2,6 +2,7 @@
 
 mod build;
 mod failures;
+mod question;
 mod reading;
 mod secrets;
 mod slack;

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::hotglue::Api;
 use crate::outcome::{Check, EffectError, Receipt, Service, Told};
+use crate::question::Question;
 use crate::scrub::{self, Scrub};
 use crate::slack::{Door as SlackDoor, Slack};
 
@@ -235,6 +236,16 @@ impl World {
             checks.push(Check { name: "Slack".to_owned(), result: told(slack.check().await) });
         }
         checks
+    }
+
+    /// The neutral question of each service that has one.
+    #[must_use]
+    pub fn questions(&self) -> BTreeMap<Service, Question> {
+        let of_api = |api: &Api| {
+            (Service::Hotglue { env_id: api.env_id().to_owned() }, Question::to_hotglue(api, &self.scrub))
+        };
+        let slack = self.slack.as_ref().and_then(|slack| Question::to_slack(slack, &self.scrub));
+        self.apis.iter().map(of_api).chain(slack.map(|question| (Service::Slack, question))).collect()
     }
 
     fn api(&self, place: &Place) -> Result<&Api, EffectError> {

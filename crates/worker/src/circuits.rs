@@ -1,9 +1,11 @@
 //! Whether the outside is called at all right now: a breaker per service, and the configured rate.
 //!
 //! When hotglue or Slack is down as a whole, trying on burns the attempts of every event and helps nobody: the events
-//! wait in the queue, where nothing is lost, and a few are let through now and then to find out. What needs something
+//! wait in the queue, where nothing is lost. Now and then the service is asked something that changes nothing (`asking`), and once
+//! it answers, or where it can't be asked so, a few events are let through to find out. What needs something
 //! else goes on: those that can't are handed back, and only when many are is nothing taken any more.
 
+mod asking;
 mod parked;
 
 use std::collections::BTreeMap;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use domain::breaker::{Breaker, Flow, Permit, Sign};
 use domain::config::Config;
-use effects::Service;
+use effects::{Question, Service};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use service::Clock;
@@ -34,6 +36,8 @@ const LEAST_PARKED: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Circuits {
     breakers: Mutex<BTreeMap<Service, Breaker>>,
+    /// Of the services that can be asked without an effect.
+    questions: BTreeMap<Service, Question>,
     parked: Parked,
     hotglue: Option<DefaultDirectRateLimiter>,
     slack: Option<DefaultDirectRateLimiter>,
@@ -60,6 +64,7 @@ pub(crate) enum Gate {
 impl Circuits {
     pub(crate) fn new(
         config: &Config,
+        questions: BTreeMap<Service, Question>,
         clock: Clock,
         metrics: WorkerMetrics,
         readiness: Readiness,
@@ -70,6 +75,7 @@ impl Circuits {
         };
         Self {
             breakers: Mutex::default(),
+            questions,
             parked: Parked::default(),
             hotglue: limit(config.hotglue.max_per_second),
             slack: limit(config.slack.as_ref().and_then(|slack| slack.max_per_second)),
@@ -173,7 +179,7 @@ impl Circuits {
 
     fn permit(&self, service: &Service, tenant: &str) -> Result<(), Duration> {
         let now = self.clock.now();
-        match self.lock().entry(service.clone()).or_default().permit(tenant, now) {
+        match self.with(service, |breaker| breaker.permit(tenant, now)) {
             Permit::Yes => Ok(()),
             Permit::No(wait) => Err(wait),
         }
@@ -191,14 +197,24 @@ impl Circuits {
 
     /// Whether this call opened the breaker, or kept it open.
     fn saw(&self, service: &Service, tenant: &str, sign: Sign, why: &str, now: Timestamp) -> bool {
-        let (before, opened, after) = {
-            let mut breakers = self.lock();
-            let breaker = breakers.entry(service.clone()).or_default();
+        self.noting(service, sign, why, |breaker| breaker.saw(tenant, sign, now))
+    }
+
+    /// Changes a breaker by what was seen, and tells people when that opens or closes it. Answers what `note` does: whether the service
+    /// is down by that.
+    fn noting(
+        &self,
+        service: &Service,
+        sign: Sign,
+        why: &str,
+        note: impl FnOnce(&mut Breaker) -> bool,
+    ) -> bool {
+        let (before, is_down, after) = self.with(service, |breaker| {
             let before = breaker.is_open();
-            let opened = breaker.saw(tenant, sign, now);
-            (before, opened, breaker.is_open())
-        };
-        if opened {
+            let is_down = note(breaker);
+            (before, is_down, breaker.is_open())
+        });
+        if is_down {
             self.opened.notify_waiters();
         }
         if before != after {
@@ -208,13 +224,21 @@ impl Circuits {
                 let how = if sign == Sign::Refused { "refuses our key or token" } else { "is down" };
                 let sentence = format!("{service} {how}, so what needs it waits in the queue: {why}");
                 self.readiness.warn_about(&topic, Some(&sentence));
-                tracing::warn!(%service, why, "{service} {how}: what needs it waits in the queue, a few find out when it is back");
+                tracing::warn!(%service, why, "{service} {how}: what needs it waits in the queue until it is back");
             } else {
                 tracing::info!(%service, "{service} is back");
                 self.readiness.warn_about(&topic, None);
             }
         }
-        opened
+        is_down
+    }
+
+    fn with<T>(&self, service: &Service, work: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breakers = self.lock();
+        let breaker = breakers.entry(service.clone()).or_insert_with(|| {
+            if self.questions.contains_key(service) { Breaker::with_question() } else { Breaker::default() }
+        });
+        work(breaker)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Service, Breaker>> {

@@ -119,7 +119,8 @@ pub async fn run(args: Args) -> Result<()> {
     }
     let lease = lease(&config, args.concurrency);
     let cut = CancellationToken::new();
-    let circuits = Circuits::new(&config, clock, metrics.clone(), readiness.clone(), cut.clone());
+    let circuits =
+        Circuits::new(&config, world.questions(), clock, metrics.clone(), readiness.clone(), cut.clone());
     let deps = Arc::new(Deps {
         config,
         rules,
@@ -226,6 +227,9 @@ async fn work(
         let (bus, token) = (bus.clone(), stop.clone());
         watch(vital.guard("observes alone", &stop), Box::pin(async move { alone_still(&bus, token).await }));
     }
+    let (of_circuits, token) = mine();
+    let task = async move { of_circuits.circuits.keep_asking(&token).await };
+    watch(vital.guard("asks what is down whether it is back", &stop), Box::pin(task));
     let ((of_gauges, token), bus) = (mine(), bus.clone());
     let task = async move { measure::measure(&of_gauges, &bus, token).await };
     watch(vital.guard("measures the queue", &stop), Box::pin(task));

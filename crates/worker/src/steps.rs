@@ -339,27 +339,31 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         // How the step ended is what must be written down.
         tracing::debug!(%error, "the event log does not know that Slack asks for quiet");
     }
-    let (end, asked, blameless) = match performed {
+    let (end, trouble) = match performed {
         Ok(Receipt { request, answer, perhaps_twice: true }) => {
-            (StepEnd::DonePerhapsTwice { request, answer }, None, None)
+            (StepEnd::DonePerhapsTwice { request, answer }, None)
         }
         Ok(Receipt { request, answer, perhaps_twice: false }) => {
-            (StepEnd::of_success(repeatable, begun, request, answer), None, None)
+            (StepEnd::of_success(repeatable, begun, request, answer), None)
         }
         Err(EffectError::Permanent { why }) if about.insists() => {
-            (StepEnd::Again { why, uncertain: false }, None, None)
+            (StepEnd::Again { why, uncertain: false }, None)
         }
-        Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None, None),
-        Err(EffectError::Unknown { why }) => (StepEnd::Unknown { why }, None, None),
-        Err(EffectError::Transient { why, after, uncertain, sign }) => (
-            StepEnd::of_trouble(repeatable, begun, why, uncertain),
-            after,
-            process::wait_without_blame(sign, is_down, after),
-        ),
+        Err(EffectError::Permanent { why }) => (StepEnd::Failed { why }, None),
+        Err(EffectError::Unknown { why }) => (StepEnd::Unknown { why }, None),
+        Err(EffectError::Transient { why, after, uncertain, sign }) => {
+            (StepEnd::of_trouble(repeatable, begun, why, uncertain), Some((sign, after)))
+        }
     };
-    match (settle(deps, step, turn, end).await?, blameless) {
-        (Went::Wait(why, _), Some(wait)) => Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait))),
-        (Went::Wait(why, None), None) => Ok(Went::Wait(why, asked)),
+    // First of all written down: whose trouble it is may take a question to find out.
+    match (settle(deps, step, turn, end).await?, trouble) {
+        (Went::Wait(why, _), Some((sign, after))) => {
+            let is_down = is_down || deps.circuits.is_outage(&service, sign).await;
+            Ok(match process::wait_without_blame(sign, is_down, after) {
+                Some(wait) => Went::NotNow(why, deps.circuits.parks(about.tenant, wait)),
+                None => Went::Wait(why, after),
+            })
+        }
         (went, _) => Ok(went),
     }
 }

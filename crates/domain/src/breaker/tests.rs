@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod question;
+
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap()
 }

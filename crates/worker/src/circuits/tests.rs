@@ -9,7 +9,7 @@ fn at_start() -> Timestamp {
 fn circuits(config: &str, clock: Clock) -> Circuits {
     let config = Config::parse(config).unwrap();
     let metrics = WorkerMetrics::register(&mut Registry::default());
-    Circuits::new(&config, clock, metrics, Readiness::default(), CancellationToken::new())
+    Circuits::new(&config, BTreeMap::new(), clock, metrics, Readiness::default(), CancellationToken::new())
 }
 
 fn hotglue() -> Service {

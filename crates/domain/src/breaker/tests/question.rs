@@ -1,0 +1,248 @@
+//! Laws of the neutral question.
+
+use super::*;
+
+fn askable() -> Breaker {
+    let mut breaker = Breaker::with_question();
+    for number in 0..TRIP {
+        breaker.saw(&format!("t{number}"), Sign::Failing, at(0));
+    }
+    assert!(breaker.is_open());
+    breaker
+}
+
+#[test]
+fn after_the_pause_the_question_goes_first_and_its_answer_lets_probes_through() {
+    let mut breaker = askable();
+    assert!(!breaker.asks(at(999)));
+    assert_eq!(breaker.asks_in(at(999)), Some(Duration::from_millis(1)));
+    assert!(matches!(breaker.permit("a", at(1_000)), Permit::No(_)), "no call before the answer");
+    assert!(matches!(breaker.flow(at(1_000)), Flow::Stopped(_)));
+    assert!(breaker.asks(at(1_000)));
+    assert!(!breaker.asks(at(1_000)), "once at a time");
+    assert!(breaker.heard(Sign::Unreachable, at(1_100)));
+    assert_eq!(breaker.asks_in(at(1_100)), Some(FIRST_PAUSE * 2), "the pause has doubled");
+    assert!(breaker.asks(at(3_100)));
+    breaker.heard(Sign::Well, at(3_200));
+    assert_eq!(breaker.flow(at(3_200)), Flow::Probing(PROBES));
+    assert_eq!(breaker.permit("a", at(3_200)), Permit::Yes);
+    assert!(!breaker.saw("a", Sign::Well, at(3_300)));
+    assert_eq!((breaker.flow(at(3_300)), breaker.asks(at(3_300))), (Flow::Free, false));
+}
+
+#[test]
+fn a_key_that_the_question_is_refused_for_does_not_keep_it_shut() {
+    let mut breaker = askable();
+    assert!(breaker.asks(at(1_000)));
+    breaker.heard(Sign::Refused, at(1_000));
+    assert_eq!(breaker.permit("a", at(1_000)), Permit::Yes, "the key may do more than be asked about");
+    assert!(breaker.saw("a", Sign::Refused, at(1_000)));
+    assert_eq!(breaker.asks_in(at(1_000)), Some(FIRST_PAUSE * 2));
+}
+
+#[test]
+fn a_question_that_is_asked_to_slow_down_waits_for_as_long() {
+    let mut breaker = askable();
+    assert!(breaker.asks(at(1_000)));
+    assert!(breaker.heard(Sign::SlowDown(Some(Duration::from_secs(60))), at(1_000)));
+    assert_eq!((breaker.asks(at(60_999)), breaker.asks(at(61_000))), (false, true));
+}
+
+#[test]
+fn failures_of_one_tenant_are_an_outage_only_when_the_question_is_not_answered() {
+    let mut breaker = Breaker::with_question();
+    for _ in 0..3 {
+        for _ in 0..TRIP {
+            assert!(!breaker.asks(at(0)));
+            assert!(!breaker.saw("only", Sign::Failing, at(0)));
+        }
+        assert!(breaker.asks(at(0)));
+        assert!(!breaker.heard(Sign::Well, at(0)), "its own trouble");
+    }
+    for _ in 0..TRIP {
+        breaker.saw("only", Sign::Failing, at(0));
+    }
+    assert!(breaker.asks(at(0)) && breaker.heard(Sign::Failing, at(0)));
+    assert!(matches!(breaker.permit("only", at(0)), Permit::No(_)));
+    assert!(breaker.asks(at(1_000)));
+    assert!(!breaker.heard(Sign::Well, at(1_000)), "it was asked over one tenant alone: it is back");
+    assert_eq!(breaker.permit("only", at(1_000)), Permit::Yes);
+}
+
+#[test]
+fn an_answer_that_came_while_it_was_asked_counts_more_than_no_answer() {
+    let mut breaker = Breaker::with_question();
+    for _ in 0..TRIP {
+        breaker.saw("only", Sign::Failing, at(0));
+    }
+    assert!(breaker.asks(at(0)));
+    breaker.saw("other", Sign::Well, at(1));
+    assert!(!breaker.heard(Sign::Failing, at(2)));
+}
+
+#[test]
+fn an_outage_that_only_broken_tenants_meet_is_found_too() {
+    let mut breaker = askable();
+    assert!(breaker.asks(at(1_000)));
+    breaker.heard(Sign::Well, at(1_000));
+    breaker.permit("fine", at(1_000));
+    breaker.saw("fine", Sign::Well, at(1_000));
+    for _ in 0..TRIP {
+        assert!(!breaker.saw("t0", Sign::Failing, at(2_000)), "a broken one says nothing");
+    }
+    assert!(breaker.asks(at(2_000)) && breaker.heard(Sign::Unreachable, at(2_000)));
+}
+
+#[test]
+fn a_question_whose_answer_is_lost_keeps_nobody_out_for_ever() {
+    let mut breaker = askable();
+    assert!(breaker.asks(at(1_000)));
+    assert!(matches!(breaker.permit("a", at(120_999)), Permit::No(_)));
+    assert_eq!(breaker.permit("a", at(121_000)), Permit::Yes);
+}
+
+/// What the outside does to those who call it.
+#[derive(Debug, Clone, Copy)]
+struct Outside {
+    /// Fails for all from the first on; else only for the first so many tenants.
+    broken: usize,
+    tenants: usize,
+    question: Sign,
+}
+
+/// What came of ten minutes, in which each tenant tries every `step`.
+#[derive(Debug, Default)]
+struct Told {
+    calls: usize,
+    /// Failures for which an event has to answer.
+    blamed: usize,
+    questions: usize,
+    answered: usize,
+    refused_in_a_row: i64,
+}
+
+fn ten_minutes(breaker: &mut Breaker, outside: Outside, step: i64) -> Told {
+    let (mut told, mut now, mut refused) = (Told::default(), 0, 0);
+    while now < 600_000 {
+        now += step;
+        if breaker.asks(at(now)) {
+            told.questions += 1;
+            breaker.heard(outside.question, at(now));
+        }
+        for tenant in 0..outside.tenants {
+            let name = format!("t{tenant}");
+            if breaker.permit(&name, at(now)) != Permit::Yes {
+                if tenant >= outside.broken {
+                    refused += step;
+                    told.refused_in_a_row = told.refused_in_a_row.max(refused);
+                }
+                continue;
+            }
+            told.calls += 1;
+            if tenant >= outside.broken {
+                breaker.saw(&name, Sign::Well, at(now));
+                (told.answered, refused) = (told.answered + 1, 0);
+            } else if !breaker.saw(&name, Sign::Failing, at(now)) {
+                told.blamed += 1;
+            }
+        }
+    }
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A service that answers the question and fails every call is probed no more often than one that answers nothing, and
+    /// no event has to answer for it.
+    #[test]
+    fn a_question_that_is_answered_while_all_calls_fail_burns_no_attempts(tenants in 2usize..40, step in 200i64..2_000) {
+        let outside = Outside { broken: tenants, tenants, question: Sign::Well };
+        let told = ten_minutes(&mut Breaker::with_question(), outside, step);
+        // Pauses of 1, 2, 4, 8, 16 and then 30 seconds.
+        prop_assert!(told.calls <= usize::try_from(TRIP).unwrap() + PROBES * 25, "{told:?}");
+        prop_assert!(told.blamed < usize::try_from(TRIP).unwrap(), "{told:?}");
+        prop_assert!(told.questions <= 25, "{told:?}");
+    }
+
+    /// While the question is not answered, no call is made.
+    #[test]
+    fn no_call_is_risked_while_the_question_is_not_answered(tenants in 1usize..40, step in 200i64..2_000) {
+        for question in [Sign::Failing, Sign::Unreachable, Sign::SlowDown(None)] {
+            let outside = Outside { broken: tenants, tenants, question };
+            let told = ten_minutes(&mut Breaker::with_question(), outside, step);
+            prop_assert!(told.calls <= usize::try_from(TRIP).unwrap() + tenants, "{told:?}");
+            prop_assert!((2..=25).contains(&told.questions), "{told:?}");
+        }
+    }
+
+    /// A few tenants whose calls always fail keep no other out for long, and are asked about no more than once in TRIP failures.
+    #[test]
+    fn broken_tenants_do_not_keep_it_shut_to_others(broken in 1usize..8, step in 200i64..2_000) {
+        let outside = Outside { broken, tenants: broken + 1, question: Sign::Well };
+        let told = ten_minutes(&mut Breaker::with_question(), outside, step);
+        prop_assert!(told.answered > 0 && told.refused_in_a_row < 120_000, "{told:?}");
+        prop_assert!(told.questions <= 25 + told.calls / usize::try_from(TRIP).unwrap(), "{told:?}");
+    }
+
+    /// Never while all is well, and never twice at a time.
+    #[test]
+    fn it_is_asked_only_with_a_cause(happenings in proptest::collection::vec((0u8..6, 0u8..4, 0i64..5_000), 0..200)) {
+        let mut breaker = Breaker::with_question();
+        let (mut now, mut asking, mut failures) = (0, false, 0);
+        for (what, tenant, passed) in happenings {
+            now += passed;
+            let tenant = format!("t{tenant}");
+            match what {
+                0 => { breaker.permit(&tenant, at(now)); }
+                1 => { breaker.saw(&tenant, Sign::Well, at(now)); failures = 0; }
+                2 => { breaker.saw(&tenant, Sign::Failing, at(now)); failures += 1; }
+                3 => { breaker.saw(&tenant, Sign::Refused, at(now)); failures += TRIP; }
+                4 => {
+                    let asks = breaker.asks(at(now));
+                    prop_assert!(!asks || (!asking && (breaker.is_open() || failures >= TRIP)), "{breaker:?}");
+                    asking |= asks;
+                }
+                _ if asking => {
+                    asking = false;
+                    breaker.heard(if passed % 2 == 0 { Sign::Well } else { Sign::Failing }, at(now));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whatever happens, who waits long enough is let through, once the question is answered or its answer is given up.
+    #[test]
+    fn with_a_question_it_never_stays_shut_either(
+        happenings in proptest::collection::vec((0u8..6, 0u8..4, 0i64..5_000), 0..200),
+        answered: bool,
+    ) {
+        let mut breaker = Breaker::with_question();
+        let mut now = 0;
+        for (what, tenant, passed) in happenings {
+            now += passed;
+            let tenant = format!("t{tenant}");
+            match what {
+                0 => { breaker.permit(&tenant, at(now)); }
+                1 => { breaker.saw(&tenant, Sign::Well, at(now)); }
+                2 => { breaker.saw(&tenant, Sign::Failing, at(now)); }
+                3 => { breaker.saw(&tenant, Sign::Unreachable, at(now)); }
+                4 => { breaker.asks(at(now)); }
+                _ => { breaker.heard(Sign::Failing, at(now)); }
+            }
+        }
+        breaker.not_asked();
+        let mut asked = 0;
+        while let Permit::No(wait) = breaker.permit("new", at(now)) {
+            now += i64::try_from(wait.as_millis()).unwrap().max(1);
+            if breaker.asks(at(now)) && answered {
+                breaker.heard(Sign::Well, at(now));
+            }
+            asked += 1;
+            prop_assert!(asked < 1_000, "{breaker:?}");
+        }
+        breaker.saw("new", Sign::Well, at(now));
+        prop_assert_eq!(breaker.flow(at(now)), Flow::Free);
+    }
+}

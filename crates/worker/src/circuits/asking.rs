@@ -1,0 +1,90 @@
+//! Who puts the neutral questions, and when: while a service is taken for down, to hear that it is back; and when all failures are
+//! of one tenant, to hear whether they are an outage. Never while all is well, and each service once at a time.
+
+use std::time::Duration;
+
+use domain::breaker::{Breaker, Sign};
+use effects::{EffectError, Service};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::Circuits;
+
+impl Circuits {
+    /// Asks what is down whether it is back, each service on its own, until asked to stop.
+    pub(crate) async fn keep_asking(&self, stop: &CancellationToken) {
+        let all = join_all(self.questions.keys().map(|service| self.ask_while_down(service)));
+        if stop.run_until_cancelled(all).await.is_some() {
+            // There is nobody to ask.
+            stop.cancelled().await;
+        }
+    }
+
+    /// After a call that failed and may be its event's own trouble: is it an outage all the same? Where all that failed of late was of one
+    /// tenant, the service is asked.
+    pub(crate) async fn is_outage(&self, service: &Service, sign: Sign) -> bool {
+        match sign {
+            Sign::Failing | Sign::Unreachable => self.ask(service).await,
+            Sign::Well | Sign::Refused | Sign::SlowDown(_) => false,
+        }
+    }
+
+    async fn ask_while_down(&self, service: &Service) {
+        loop {
+            // Before the look, so that none in between is missed.
+            let opened = self.opened.notified();
+            let wait = self.with(service, |breaker| breaker.asks_in(self.clock.now()));
+            match wait {
+                None => opened.await,
+                Some(Duration::ZERO) => {
+                    self.ask(service).await;
+                }
+                Some(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// Asks if it is time to. Answers whether the service is down.
+    async fn ask(&self, service: &Service) -> bool {
+        let is_due = |breaker: &mut Breaker| breaker.asks(self.clock.now());
+        if let Some(question) = self.questions.get(service)
+            && self.with(service, is_due)
+        {
+            let asked = Asked { circuits: self, service, heard: false };
+            if let Some(answer) = self.cut.run_until_cancelled(question.ask()).await {
+                asked.heard(answer.as_ref().map(|()| ()));
+            }
+        }
+        self.is_down(service)
+    }
+}
+
+/// A question under way. Dropped without a word, it was not asked.
+#[derive(Debug)]
+struct Asked<'a> {
+    circuits: &'a Circuits,
+    service: &'a Service,
+    heard: bool,
+}
+
+impl Asked<'_> {
+    fn heard(mut self, answer: Result<(), &EffectError>) {
+        self.heard = true;
+        let (sign, why) = answer.map_or_else(|error| (error.sign(), error.why()), |()| (Sign::Well, ""));
+        let Self { circuits, service, .. } = &self;
+        let now = circuits.clock.now();
+        let is_down = circuits.noting(service, sign, why, |breaker| breaker.heard(sign, now));
+        tracing::debug!(%service, why, is_down, "asked whether it is there");
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.heard {
+            self.circuits.with(self.service, Breaker::not_asked);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
