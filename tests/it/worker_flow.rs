@@ -163,7 +163,8 @@ text = "{{ payload.nowhere.near }}"
 #[tokio::test]
 async fn trouble_that_does_not_pass_ends_in_the_dead_letters() {
     let stage = with_rules(SLACK_ONLY).await;
-    stage.slack.every(1, Fault::text_500());
+    // Slack answers what has no effect: it is not down.
+    stage.slack.every_on(1, "POST", "chat.postMessage", Fault::text_500());
     let id = stage.post(&at(1, "SYNC_FAILED")).await;
     let record = stage.settled(&id, Outcome::Dead).await;
     assert!(record.row.why.as_deref().is_some_and(|why| why.contains("5 attempts")), "{:?}", record.row.why);
