@@ -97,6 +97,27 @@ async fn a_run_is_seen_and_called_off_before_any_worker_takes_it() {
 }
 
 #[tokio::test]
+async fn a_plan_names_the_rules_that_the_replay_would_pause() {
+    let limited =
+        SLACK_ONLY.replace("name = \"tell\"", "name = \"tell\"\nlimit = { tenants = 2, per = \"10m\" }");
+    let setting = Setting { rules: Some(limited), without_worker: true, ..Setting::default() };
+    let stage = Stage::with(setting).await;
+    for tenant in [0, 1, 1] {
+        stage.post(&failed(tenant)).await;
+    }
+    let dry_run = ["replay", "--since", "1h", "--dry-run"];
+    assert_eq!(json(&stage, &dry_run).await["would_pause"], json!([]));
+    stage.post(&failed(2)).await;
+    let pause = json!([{"rule": "tell", "tenants": 3, "limit_tenants": 2, "limit_seconds": 600}]);
+    assert_eq!(json(&stage, &dry_run).await["would_pause"], pause);
+    let (code, _, errors) = stage.gluehook(&dry_run).await;
+    assert!(
+        code == 0 && errors.contains("this replay pauses the rule tell") && errors.contains("3 tenants"),
+        "{errors}"
+    );
+}
+
+#[tokio::test]
 async fn calling_off_leaves_to_workers_what_they_have_in_hand() {
     let stage = stage(false).await;
     for tenant in 0..40 {

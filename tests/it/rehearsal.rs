@@ -351,6 +351,15 @@ async fn an_event_of_life_becomes_a_scenario_without_a_customers_name_in_it() {
 }
 
 #[tokio::test]
+async fn a_broken_configuration_is_called_broken_and_nothing_is_compared_with_defaults() {
+    let stage = Stage::with(Setting { without_worker: true, ..Setting::default() }).await;
+    file(&stage, "gluehook.toml", "[hotglue]\ntimeot = \"1s\"\n");
+    let (code, said, _) = stage.gluehook(&["doctor", "--offline"]).await;
+    assert!(code == 1 && said.contains("line 2, column 1: "), "{said}");
+    assert!(said.contains("streams and consumers: were not compared"), "{said}");
+}
+
+#[tokio::test]
 async fn a_bad_rulebook_changes_nothing_and_is_seen_in_log_metrics_and_doctor_with_line_and_column() {
     let mut stage = Stage::with(Setting { rules: Some(shipped()), ..Setting::default() }).await;
     let first = stage.post(&of_tenant("a", "one")).await;

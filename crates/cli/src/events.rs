@@ -24,7 +24,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         select: Select,
 
-        /// Most events to list
+        /// Most events to list, the newest of them; that there are more is said on stderr
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         limit: u32,
     },

@@ -12,7 +12,7 @@ use service::secrets;
 use crate::Misused;
 
 /// Where the configuration is looked for when nobody names it.
-const DEFAULT_CONFIG: &str = "gluehook.toml";
+pub(crate) const DEFAULT_CONFIG: &str = "gluehook.toml";
 
 /// The configuration, and the folder that paths in it are relative to.
 #[derive(Debug)]

@@ -158,12 +158,12 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         (None, false) => Purpose::Anew,
     };
     let loaded = files::load_config_if_there(&common.config)?;
-    let rulebook = files::load_rulebook(common.rules.as_deref())?;
+    let mut rulebook = files::load_rulebook(common.rules.as_deref())?;
     let clock = Clock::system();
     let run = args.run.clone().unwrap_or_else(|| new_run(clock.now()));
     let log = open_log(common, Access::Reader).await;
     if let (Ok(log), Purpose::Anew) = (&log, purpose) {
-        same_rulebook(log, rulebook.version()).await;
+        same_rulebook(log, &mut rulebook, common.rules.is_some()).await;
     }
     let bus = Bus::connect(&common.bus, "gluehook").await?;
     let house = House { config: &loaded.config, rulebook: &rulebook, log: &log, clock };
@@ -176,16 +176,25 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     done
 }
 
-/// The worker decides by its own rulebook; a plan by another one is not what will happen.
-async fn same_rulebook(log: &Store, version: &str) {
+/// The worker decides by its own rulebook; a plan by another one is not what will happen. Where none is named, the one that
+/// decided the newest event is taken.
+async fn same_rulebook(log: &Store, rulebook: &mut Rulebook, named: bool) {
     let latest = log.events(&Filter::default(), 1).await.ok().and_then(|rows| rows.into_iter().next());
-    if let Some(last) = latest.and_then(|row| row.rulebook)
-        && last != version
+    let Some(last) = latest.and_then(|row| row.rulebook).filter(|last| last != rulebook.version()) else {
+        return;
+    };
+    if !named
+        && let Ok(Some(text)) = log.rulebook(&last).await
+        && let Ok(of_worker) = Rulebook::parse(&text)
     {
-        output::note(format!(
-            "gluehook: this plan is by rulebook {version}, but the newest event was decided by {last}: name the worker's with --rules"
-        ));
+        output::note(format!("gluehook: this plan is by rulebook {last}, which decided the newest event"));
+        *rulebook = of_worker;
+        return;
     }
+    output::note(format!(
+        "gluehook: this plan is by rulebook {}, but the newest event was decided by {last}: name the worker's with --rules",
+        rulebook.version()
+    ));
 }
 
 /// What planning needs.
@@ -204,7 +213,7 @@ impl House<'_> {
         let Self { config, rulebook, log, .. } = *self;
         let (only_failed, log_if_there) = (args.only_failed, log.as_ref().ok());
         let planner = Planner { purpose, only_failed, config, rulebook, log: log_if_there, run, now };
-        let mut plan = Plan::new(purpose);
+        let mut plan = Plan::new(purpose, rulebook);
         let wanted = select::Wanted { which: &args.which, only_failed: args.only_failed, now };
         select::each(bus, wanted, log, &bar, &mut plan, &planner).await?;
         bar.finish_and_clear();

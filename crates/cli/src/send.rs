@@ -15,6 +15,11 @@ use serde_json::{Value, json};
 use crate::files::Loaded;
 use crate::{Common, Misused, files, output};
 
+/// Where ingest listens unless told otherwise.
+pub(crate) const URL: &str = "http://127.0.0.1:8080";
+/// The endpoint that examples have.
+pub(crate) const ENDPOINT: &str = "hotglue";
+
 /// `gluehook send`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -27,11 +32,11 @@ pub(crate) struct Args {
     list: bool,
 
     /// Where ingest listens
-    #[arg(long, env = "GLUEHOOK_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "GLUEHOOK_URL", value_name = "URL", default_value = URL)]
     url: String,
 
     /// The endpoint to post to
-    #[arg(long, env = "GLUEHOOK_ENDPOINT", value_name = "NAME", default_value = "hotglue")]
+    #[arg(long, env = "GLUEHOOK_ENDPOINT", value_name = "NAME", default_value = ENDPOINT)]
     endpoint: String,
 
     /// Post it as the webhook of this tenant

@@ -4,13 +4,14 @@
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use domain::config::Config;
+use domain::envelope::Source;
 use service::Shutdown;
 use tokio::net::TcpStream;
 
@@ -19,10 +20,12 @@ use crate::processes::{
     self, Lines, NatsServer, Processes, Spec, answering, find_nats_server, free_address, listening,
     local_http, private_dir, sibling,
 };
-use crate::{Common, Misused, output};
+use crate::{Common, Misused, output, send};
 
 /// Where our own nats-server listens unless told otherwise; also the default of `--nats-url`.
 const NATS_URL: &str = "nats://127.0.0.1:4222";
+/// The default of `--database-url`.
+const DATABASE_URL: &str = "sqlite://gluehook.db";
 /// Longest wait for a process to be ready: a big stream takes nats-server a while to open.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than ingest and worker take to finish what they have in hand.
@@ -287,9 +290,52 @@ fn summary(common: &Common, args: &Args, config: &Config, own_nats: bool, databa
     // A URL may hold a password; that of SQLite is a path.
     let shown = if database.starts_with("sqlite:") { database } else { "as --database-url says" };
     line("event log", shown.to_owned())?;
-    line("to look", "gluehook events tail".to_owned())?;
-    line("to try", "gluehook send job".to_owned())?;
+    // As they can be pasted elsewhere in this directory: with what this one was told and another would not know.
+    let mut look = vec!["gluehook".to_owned(), "events".to_owned(), "tail".to_owned()];
+    if database != DATABASE_URL {
+        // It may hold a password.
+        let shown = if database.starts_with("sqlite:") {
+            quoted(database)
+        } else {
+            r#""$GLUEHOOK_DATABASE_URL""#.to_owned()
+        };
+        look.extend(["--database-url".to_owned(), shown]);
+    }
+    line("to look", look.join(" "))?;
+    line("to try", to_try(common, args, config).join(" "))?;
     Ok(())
+}
+
+/// The command that posts a webhook to this ingest.
+fn to_try(common: &Common, args: &Args, config: &Config) -> Vec<String> {
+    let mut words: Vec<_> = ["gluehook", "send", "job"].map(str::to_owned).into();
+    // Somebody who listens everywhere is found here, too.
+    let ip = match args.listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let url = format!("http://{}", SocketAddr::new(ip, args.listen.port()));
+    if url != send::URL {
+        words.extend(["--url".to_owned(), url]);
+    }
+    let first = config.endpoint.iter().find(|endpoint| endpoint.source == Source::Hotglue);
+    if let Some(endpoint) = first.filter(|_| config.endpoint.iter().all(|one| one.name != send::ENDPOINT)) {
+        words.extend(["--endpoint".to_owned(), endpoint.name.to_string()]);
+    }
+    if common.config != Path::new(files::DEFAULT_CONFIG) {
+        words.extend(["--config".to_owned(), quoted(&common.config.display().to_string())]);
+    }
+    words
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -328,10 +374,32 @@ mod tests {
     }
 
     #[test]
-    fn the_default_of_nats_url_is_the_one_this_compares_with() {
+    fn the_defaults_are_those_that_this_compares_with() {
         use clap::CommandFactory as _;
         let command = crate::Cli::command();
-        let arg = command.get_arguments().find(|arg| arg.get_id() == "nats_url").unwrap();
-        assert_eq!(arg.get_default_values(), [NATS_URL]);
+        let default = |id: &str| {
+            command.get_arguments().find(|arg| arg.get_id() == id).unwrap().get_default_values().to_vec()
+        };
+        assert_eq!(default("nats_url"), [NATS_URL]);
+        assert_eq!(default("database_url"), [DATABASE_URL]);
+    }
+
+    #[test]
+    fn what_is_printed_to_be_pasted_names_what_this_one_was_told() {
+        use clap::Parser as _;
+        let of = |more: &[&str], config: &str| {
+            let cli = crate::Cli::parse_from(["gluehook", "up"].iter().chain(more));
+            let crate::Command::Up(args) = cli.command else { panic!("up") };
+            to_try(&cli.common, &args, &Config::parse(config).unwrap()).join(" ")
+        };
+        assert_eq!(of(&[], BEGIN), "gluehook send job");
+        assert_eq!(
+            of(
+                &["--listen", "0.0.0.0:9000", "--config", "my files/g.toml"],
+                &BEGIN.replace("\"hotglue\"\nsource", "\"mine\"\nsource")
+            ),
+            "gluehook send job --url http://127.0.0.1:9000 --endpoint mine --config 'my files/g.toml'"
+        );
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

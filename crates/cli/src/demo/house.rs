@@ -124,7 +124,9 @@ impl House {
             output::line(format!(
                 "  {gluehook} demo --stay     keeps all this running, to look around and post more"
             ))?;
-            output::line(format!("  {gluehook} rules test      the rules and what must come of them"))?;
+            output::line(format!(
+                "  {gluehook} rules check     the rules, one by one, and what is wrong with them"
+            ))?;
             output::line(format!(
                 "  {gluehook} up              the same with your gluehook.toml, against the real hotglue"
             ))?;

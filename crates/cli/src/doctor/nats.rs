@@ -25,11 +25,29 @@ pub(super) async fn look(
     checks.good(what, format!("nats-server {version} with JetStream"));
     permitted(&bus, config, checks).await;
     largest_body(&bus, config, checks);
-    let jetstream = config.map(|config| config.jetstream.clone()).unwrap_or_default();
-    match bus::check(&bus, &jetstream).await {
+    match config {
+        Some(config) => as_configured(&bus, config, checks).await,
+        None if !common.config.exists() => as_configured(&bus, &Config::default(), checks).await,
+        // Compared with the defaults, what is right would be called wrong.
+        None => checks.warning(
+            "streams and consumers",
+            format!(
+                "were not compared: {} can't be read, so nobody knows how they are meant to be",
+                common.config.display()
+            ),
+            "mend the configuration first",
+        ),
+    }
+    syncs(&bus, monitor, checks).await;
+    bus.drain().await;
+}
+
+/// Are streams and consumers as the configuration has them?
+async fn as_configured(bus: &Bus, config: &Config, checks: &mut Checks) {
+    match bus::check(bus, &config.jetstream).await {
         Ok(()) => {
             checks.good("streams and consumers", "as they must be");
-            match bus::mark(&bus, StreamName::Hooks).await.map(|mark| mark.room()) {
+            match bus::mark(bus, StreamName::Hooks).await.map(|mark| mark.room()) {
                 Ok(Room::Enough) => {}
                 Ok(Room::Little(why)) => checks.warning("room in the queue", why, ""),
                 Ok(Room::None(why)) => {
@@ -48,8 +66,6 @@ pub(super) async fn look(
         }
         Err(CheckError::Connection(why)) => checks.bad("streams and consumers", why.to_string(), ""),
     }
-    syncs(&bus, monitor, checks).await;
-    bus.drain().await;
 }
 
 /// Does what NATS has acknowledged survive a power cut?

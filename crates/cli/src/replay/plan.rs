@@ -1,18 +1,21 @@
 //! What the rules of today would do with events of yesterday.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use bus::replay::Selected;
 use domain::config::Config;
 use domain::facts::{Facts, Need, Needs};
-use domain::journal::{Outcome, StepState};
+use domain::journal::{Outcome, StepState, counted_as};
 use domain::plan::Verdict;
 use domain::rulebook::{Case, Rulebook};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::Store;
 
+use self::limits::{Limits, Pause};
 use crate::events::short;
 use crate::explain;
 use crate::output::{bold, clean, count, dim, first_line, yellow};
@@ -68,6 +71,9 @@ pub(super) struct EventPlan {
     /// Steps of that run that are done, and stay so.
     #[serde(skip_serializing_if = "is_zero")]
     done: usize,
+    /// The tenant as limits count it.
+    #[serde(skip)]
+    counted_as: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -96,6 +102,7 @@ impl Planner<'_> {
     /// What is known of an event without deciding.
     fn bare(&self, selected: &Selected) -> EventPlan {
         let event = explain::read(&selected.envelope, self.config);
+        let counted_as = counted_as(&event);
         EventPlan {
             sequence: selected.sequence,
             id: event.id.to_string(),
@@ -109,6 +116,7 @@ impl Planner<'_> {
             with_recorded_facts: false,
             decided_in: None,
             done: 0,
+            counted_as,
         }
     }
 
@@ -228,6 +236,7 @@ pub(super) struct Plan {
     no_step: usize,
     would_ask: usize,
     recorded_facts: usize,
+    limits: Limits,
 }
 
 /// A plan for other programs.
@@ -244,12 +253,15 @@ pub(super) struct Report<'a> {
     actions: &'a BTreeMap<&'static str, usize>,
     without_steps: usize,
     would_ask: usize,
+    would_pause: Vec<Pause<'a>>,
     first: &'a [EventPlan],
 }
 
 impl Plan {
-    pub(super) fn new(purpose: Purpose) -> Self {
-        Self { purpose, ..Self::default() }
+    /// `rulebook`: the one that is to decide anew.
+    pub(super) fn new(purpose: Purpose, rulebook: &Rulebook) -> Self {
+        let limits = if purpose == Purpose::Anew { Limits::of(rulebook) } else { Limits::default() };
+        Self { purpose, limits, ..Self::default() }
     }
 
     pub(super) fn take(&mut self, event: Option<EventPlan>) {
@@ -264,6 +276,7 @@ impl Plan {
         });
         for step in &event.steps {
             *self.actions.entry(step.action).or_default() += 1;
+            self.limits.note(&step.rule, &event.counted_as);
         }
         self.recorded_facts += usize::from(event.with_recorded_facts);
         match (event.steps.is_empty(), event.would_ask.is_empty()) {
@@ -287,6 +300,7 @@ impl Plan {
             actions: &self.actions,
             without_steps: self.no_step,
             would_ask: self.would_ask,
+            would_pause: self.limits.would_pause(),
             first: &self.shown,
         }
     }
@@ -326,6 +340,7 @@ impl Plan {
             let events = count(self.recorded_facts, "event");
             notes.push(format!("for {events} what hotglue had said then was used; it will be asked again"));
         }
+        notes.extend(self.limits.notes(self.would_ask > 0));
         if self.sound > 0 {
             notes.push(format!("left out: {} of which nothing failed", count(self.sound, "event")));
         }
@@ -397,6 +412,7 @@ mod tests {
             with_recorded_facts: false,
             decided_in: None,
             done: 0,
+            counted_as: format!("dev/tenant-{sequence}"),
         }
     }
 
@@ -433,7 +449,7 @@ mod tests {
 
     #[test]
     fn what_is_done_is_told_apart_from_what_is_gone_on_with() {
-        let mut plan = Plan::new(Purpose::Resume);
+        let mut plan = Plan::new(Purpose::Resume, &Rulebook::built_in());
         let failed = event(1, &["slack"], &[]);
         plan.take(Some(EventPlan { decided_in: Some("live".to_owned()), done: 2, ..failed }));
         plan.take(None);

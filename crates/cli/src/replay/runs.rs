@@ -8,6 +8,7 @@ use bus::replay::runs::{self, Queued};
 use serde_json::json;
 use store::{Access, Store};
 
+use super::follow::Progress;
 use super::{Command, follow};
 use crate::Common;
 use crate::events::open_log;
@@ -30,24 +31,34 @@ async fn list(common: &Common, bus: &Bus) -> Result<ExitCode> {
     runs.retain(|run| run.run != domain::plan::LIVE);
     // Newest first, where names tell the time.
     runs.reverse();
+    let log: Option<Store> = open_log(common, Access::Reader).await.ok();
+    let reached = runs::reached(bus).await?;
+    let mut listed = Vec::new();
+    for run in runs {
+        // As `status` counts: what was taken and may be settled or not, the event log tells.
+        let events = runs::queued(bus, &run.run).await?;
+        listed.push((run.run, follow::progress(reached, &events, log.as_ref()).await));
+    }
     if common.json {
-        output::print_json(&runs)?;
-    } else if runs.is_empty() {
+        let runs = listed.iter().map(|(run, Progress { events, waiting, in_hand, .. })| {
+            json!({"run": run, "events": events, "waiting": waiting, "in_hand": in_hand})
+        });
+        output::print_json(&runs.collect::<Vec<_>>())?;
+    } else if listed.is_empty() {
         output::note("nothing was replayed: gluehook replay --since 2h --dry-run shows what would be");
     } else {
         let mut table = Table::new(&["~run", "events", "settled", "in hand", "waiting"]);
-        for run in &runs {
-            let settled = run.events.saturating_sub(run.in_hand + run.waiting);
-            let open = |number: u64| match Cell::number(number) {
+        for (run, progress) in &listed {
+            let open = |number: usize| match Cell::number(number as u64) {
                 cell if number > 0 => cell.yellow(),
                 cell => cell.dim(),
             };
             table.row([
-                Cell::new(&run.run),
-                Cell::number(run.events),
-                Cell::number(settled),
-                open(run.in_hand),
-                open(run.waiting),
+                Cell::new(run),
+                Cell::number(progress.events as u64),
+                Cell::number(progress.settled as u64),
+                open(progress.in_hand),
+                open(progress.waiting),
             ]);
         }
         table.print()?;
@@ -76,8 +87,12 @@ async fn status(common: &Common, bus: &Bus, run: &str, follow: bool) -> Result<E
         output::print_json(&json!({"run": run, "progress": progress, "outcomes": outcomes}))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let dead = match outcomes.dead() {
+        0 => String::new(),
+        dead => format!(" ({dead} of them given up)"),
+    };
     output::line(format!(
-        "run {run}: {}, {} settled, {} in hand, {} waiting",
+        "run {run}: {}, {} settled{dead}, {} in hand, {} waiting",
         count(progress.events, "event"),
         progress.settled,
         progress.in_hand,
@@ -114,11 +129,7 @@ async fn cancel(common: &Common, bus: &Bus, run: &str) -> Result<ExitCode> {
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (removed, settled) = (off.removed, progress.settled);
-    output::line(match removed {
-        0 => format!("run {run} had nothing left to call off: {settled} settled before"),
-        _ => format!("run {run} is called off: {removed} not worked on, {settled} settled before"),
-    })?;
+    output::line(called_off(run, off.removed, progress))?;
     if off.letters > 0 {
         output::note(format!(
             "{} back among the dead letters: gluehook dead list shows them",
@@ -132,4 +143,48 @@ async fn cancel(common: &Common, bus: &Bus, run: &str) -> Result<ExitCode> {
         ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of a run was called off, and what could not be any more.
+fn called_off(run: &str, removed: u64, progress: Progress) -> String {
+    let begun = progress.settled + progress.in_hand;
+    let before = match begun {
+        0 => "workers had begun none".to_owned(),
+        _ => format!(
+            "{} begun by workers before ({} settled, {} in hand)",
+            count(begun, "event"),
+            progress.settled,
+            progress.in_hand
+        ),
+    };
+    match removed {
+        0 => format!("run {run} had nothing left to call off: {before}"),
+        _ => format!(
+            "run {run} is called off: {} that no worker had begun; {before}",
+            count(usize::try_from(removed).unwrap_or(usize::MAX), "event")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calling_off_says_what_was_called_off_and_what_was_begun_before() {
+        let progress =
+            |settled, in_hand| Progress { events: settled + in_hand, settled, in_hand, waiting: 0 };
+        assert_eq!(
+            called_off("r", 5, progress(2, 1)),
+            "run r is called off: 5 events that no worker had begun; 3 events begun by workers before (2 settled, 1 in hand)"
+        );
+        assert_eq!(
+            called_off("r", 1, progress(0, 0)),
+            "run r is called off: 1 event that no worker had begun; workers had begun none"
+        );
+        assert_eq!(
+            called_off("r", 0, progress(4, 0)),
+            "run r had nothing left to call off: 4 events begun by workers before (4 settled, 0 in hand)"
+        );
+    }
 }

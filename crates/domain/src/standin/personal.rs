@@ -114,6 +114,7 @@ pub(super) fn find(text: &str) -> Vec<Found> {
     all.ipv6();
     all.captured(&MAC, Kind::Mac, |_| true);
     all.ipv4();
+    all.captured(&HOST, Kind::Ip, |_| true);
     all.captured(&BSN, Kind::Bsn, numbers::is_bsn);
     all.numbers(Kind::Card, numbers::cards(text));
     all.numbers(Kind::Phone, numbers::phones(text));
@@ -182,10 +183,13 @@ impl All<'_> {
     }
 }
 
-/// Does neither a letter nor a digit stand directly before and after?
+/// Does neither a letter nor a digit stand directly before and after? The letter of `\n`, in a text that quotes another, is
+/// none.
 fn alone(text: &str, at: &Range<usize>) -> bool {
     let of_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric());
-    !of_word(text[..at.start].chars().next_back()) && !of_word(text[at.end..].chars().next())
+    let before = &text[..at.start];
+    let escaped = [r"\n", r"\r", r"\t"].iter().any(|escape| before.ends_with(escape));
+    (escaped || !of_word(before.chars().next_back())) && !of_word(text[at.end..].chars().next())
 }
 
 macro_rules! pattern {
@@ -209,6 +213,8 @@ pattern!(
 );
 pattern!(MAC, r"(?i)(?P<it>[0-9a-f]{2}(?:(?::[0-9a-f]{2}){5}|(?:-[0-9a-f]{2}){5}))");
 pattern!(IPV6, r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:(?:\.\d{1,3}){3})?");
+// `ip-10-0-0-7.ec2.internal`
+pattern!(HOST, r"(?i)(?P<it>ip(?:-[0-9]{1,3}){4})");
 pattern!(IPV4, r"\d+(?:\.\d+)+");
 // `v1.2.3.4`, `version 1.2.3.4`, `pandas==1.2.3.4`, `Chrome/120.0.0.0`
 pattern!(
@@ -217,5 +223,5 @@ pattern!(
 );
 pattern!(
     BSN,
-    r"(?i)(?:(?-u:\b)bsn|burgerservicenummer|sofi[ \-]?nummer|citizen service number)[^\d\n]{0,20}(?P<it>\d(?:[ .\-]?\d){7,8})"
+    r"(?i)(?:bsn|burgerservicenummer|sofi[ \-]?nummer|citizen service number)[^\d\n]{0,20}(?P<it>\d(?:[ .\-]?\d){7,8})"
 );

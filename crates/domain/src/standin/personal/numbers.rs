@@ -74,14 +74,14 @@ fn is_iban(plain: &str) -> bool {
     rest == 1
 }
 
-/// Groups of digits with one space or hyphen between two.
+/// Groups of digits with one space, hyphen or full stop between two.
 fn groups_of_digits(text: &str) -> impl Iterator<Item = Vec<Range<usize>>> {
     static GROUPS: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"[0-9]+(?:[ \-][0-9]+)*").expect("the pattern is tested"));
+        LazyLock::new(|| Regex::new(r"[0-9]+(?:[ .\-][0-9]+)*").expect("the pattern is tested"));
     GROUPS.find_iter(text).map(|found| {
         let mut groups = Vec::new();
         let mut start = found.start();
-        for part in found.as_str().split([' ', '-']) {
+        for part in found.as_str().split([' ', '.', '-']) {
             groups.push(start..start + part.len());
             start += part.len() + 1;
         }
@@ -151,9 +151,9 @@ pub(super) fn phones(text: &str) -> Vec<Range<usize>> {
     static PHONE: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
             r"(?i)(?:(?-u:\b)(?:tele|mobile|cell)?(?:phone|fon|foon)(?:[ _\-]?(?:number|nummer|no))?|(?-u:\b)(?:tel|mobile|mobiel|gsm|fax|whatsapp)(?-u:\b))[^\d\n+(]{0,12}(?P<said>[+(]?\d[\d ().\-/]{5,20}\d)",
-            r"|(?P<abroad>(?:\+[1-9]|\b00[1-9])[0-9]{0,3}(?:[ .\-/]?(?:\([0-9]{1,4}\)|[0-9]+)){1,7})",
-            r"|(?P<american>\([2-9][0-9]{2}\) ?[0-9]{3}[ .\-][0-9]{4}|\b[2-9][0-9]{2}([.\-])[0-9]{3}[.\-][0-9]{4})",
-            r"|(?P<home>(?:\(0[1-9][0-9]{0,3}\)|\b0[1-9][0-9]{0,4})[ .\-/]?(?:[0-9]{2,8})(?:[ .\-][0-9]{2,4}){0,4})",
+            r"|(?P<abroad>(?:\+[1-9]|00[1-9])[0-9]{0,3}\)?(?:[ .\-/]?(?:\([0-9]{1,4}\)|[0-9]+)){1,7})",
+            r"|(?P<american>\([2-9][0-9]{2}\) ?[0-9]{3}[ .\-][0-9]{4}|[2-9][0-9]{2}[.\-][0-9]{3}[.\-][0-9]{4})",
+            r"|(?P<home>(?:\(0[1-9][0-9]{0,3}\)|0[1-9][0-9]{0,4})[ .\-/]?(?:[0-9]{2,8})(?:[ .\-][0-9]{2,4}){0,4})",
         ))
         .expect("the pattern is tested")
     });
