@@ -91,7 +91,9 @@ async fn undo(
         if common.json {
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
-        output::note(nothing_to_undo(&files::load_rulebook(common.rules.as_deref())?, &args.rule));
+        let cut = shortened(&args.rule).or_else(|| args.tenant.as_deref().and_then(shortened));
+        let rulebook = files::load_rulebook(common.rules.as_deref())?;
+        output::note(cut.unwrap_or_else(|| nothing_to_undo(&rulebook, &args.rule)));
         return Ok(ExitCode::FAILURE);
     }
     let todo = items.iter().filter(|item| item.then.action().is_some()).count();
@@ -102,10 +104,10 @@ async fn undo(
         if common.json {
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
-        output::note(format!("{} would be put back", count(todo, "schedule")));
+        output::note(format!("{} would be put back{}", count(todo, "schedule"), unknown(&items)));
         return Ok(ExitCode::SUCCESS);
     }
-    if !output::agreed(&format!("Put {} back?", count(todo, "schedule")), args.yes)? {
+    if !output::agreed(&format!("Put {} back{}?", count(todo, "schedule"), unknown(&items)), args.yes)? {
         if common.json {
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
@@ -136,13 +138,32 @@ async fn undo(
             &json!({"rule": args.rule, "run": run, "done": done, "failed": failed, "plan": items}),
         )?;
     } else {
-        output::note(format!("{} put back, as run {run}-…", count(done, "schedule")));
+        output::note(format!("{} put back{}", count(done, "schedule"), unknown(&items)));
     }
     if failed > 0 {
         output::note(format!("{} not put back: the same command tries again", count(failed, "schedule")));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many can't be put back because nobody knows how they were.
+fn unknown(items: &[Item]) -> String {
+    match items.iter().filter(|item| matches!(item.then, Then::Unknown { .. })).count() {
+        0 => String::new(),
+        1 => " (1 can't be: its before-value is unknown)".to_owned(),
+        several => format!(" ({several} can't be: their before-values are unknown)"),
+    }
+}
+
+/// What is said of a name that is not found and looks as if a table had cut it short.
+pub(crate) fn shortened(name: &str) -> Option<String> {
+    name.contains('…').then(|| {
+        let shown = clean(name);
+        format!(
+            "`{shown}` was shortened where it was shown: give the whole name, as --json or a wider terminal shows it"
+        )
+    })
 }
 
 /// A rule may have left the rulebook since; so its name is looked at only when it has changed nothing.
@@ -170,6 +191,7 @@ fn table(items: &[Item]) -> Table {
     for item in items {
         let back = match &item.then {
             Then::PutBack { .. } => Cell::new(item.then.said()).yellow(),
+            Then::Unknown { .. } => Cell::new(item.then.said()).red(),
             Then::AlreadySo | Then::Left { .. } => Cell::new(item.then.said()).dim(),
         };
         table.row([

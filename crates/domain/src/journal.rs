@@ -225,7 +225,7 @@ pub struct StepRecord {
     pub request: Option<String>,
     pub answer: Option<String>,
     pub error: Option<String>,
-    /// The schedule as it was before a step changed it; only rules with a limit have it read.
+    /// The schedule as it was before a step changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
     pub changed_at: Timestamp,

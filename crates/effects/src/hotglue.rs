@@ -9,6 +9,7 @@ use std::time::Duration;
 use domain::action::Place;
 use domain::breaker::Sign;
 use domain::config::Environment;
+use domain::journal::Before;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -27,6 +28,14 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(crate) struct Api {
     peer: Peer,
     env_id: String,
+}
+
+/// What is known of a schedule that is to be set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) expression: Option<&'a str>,
+    /// As it was read just now.
+    pub(crate) schedule: Option<&'a Before>,
 }
 
 /// What hotglue says about a schedule. Reading one is not documented.

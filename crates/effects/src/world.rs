@@ -12,7 +12,7 @@ use domain::schema::Schema;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::hotglue::Api;
+use crate::hotglue::{Api, Known};
 use crate::outcome::{Check, EffectError, Receipt, Service, Told};
 use crate::scrub::{self, Scrub};
 use crate::slack::{Door as SlackDoor, Slack};
@@ -159,16 +159,21 @@ impl World {
     /// # Errors
     /// [`EffectError`]; when it is uncertain the effect may have taken place.
     pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
-        self.perform_after(0, action).await
+        self.perform_after(0, action, None).await
     }
 
     /// Does it after so many attempts that may have had the effect (their answer was lost). What can't be looked up then is
-    /// done once more at most.
+    /// done once more at most. `schedule`: as it was read just now, for a change that needs its expression.
     ///
     /// # Errors
     /// As of [`World::perform`]; and [`EffectError::Unknown`].
-    pub async fn perform_after(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
-        let receipt = self.act(lost, action).await.map_err(|error| error.scrubbed(&self.scrub))?;
+    pub async fn perform_after(
+        &self,
+        lost: u32,
+        action: &Action,
+        schedule: Option<&Before>,
+    ) -> Result<Receipt, EffectError> {
+        let receipt = self.act(lost, action, schedule).await.map_err(|error| error.scrubbed(&self.scrub))?;
         Ok(self.scrubbed(&receipt))
     }
 
@@ -204,14 +209,20 @@ impl World {
         })
     }
 
-    async fn act(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
+    async fn act(
+        &self,
+        lost: u32,
+        action: &Action,
+        schedule: Option<&Before>,
+    ) -> Result<Receipt, EffectError> {
         match action {
             Action::Slack { channel, text } => {
                 self.slack()?.post(channel.as_deref(), &self.scrub.text(text)).await
             }
             Action::SetSchedule { place, which, connector_id, expression, enabled } => {
                 let (scope, expression) = (connector_id.as_deref(), expression.as_deref());
-                self.api(place)?.set_schedule(place, *which, scope, expression, *enabled).await
+                let known = Known { expression, schedule };
+                self.api(place)?.set_schedule(place, *which, scope, known, *enabled).await
             }
             Action::LinkTarget { place, target } => {
                 let config = self.target_config(place, target);

@@ -190,6 +190,9 @@ impl Page {
                 field(name, value);
             }
         }
+        if let Some(before) = &record.before {
+            field("before", &before.summary());
+        }
         if record.perhaps_twice {
             field("note", "an earlier attempt may have had the effect too");
         }

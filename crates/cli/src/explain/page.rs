@@ -142,6 +142,9 @@ fn of_record(head: &str, record: &StepRecord) -> Vec<String> {
             field(name, text);
         }
     }
+    if let Some(before) = &record.before {
+        field("before", &before.summary());
+    }
     if record.attempts > 1 {
         field("begun", &format!("{} times", record.attempts));
     }

@@ -4,7 +4,7 @@ use domain::action::{Place, Which};
 use domain::journal::NOTHING_TO_SWITCH_OFF;
 use serde_json::{Value, json};
 
-use super::{Api, Reported, shown};
+use super::{Api, Known, Reported, shown};
 use crate::classify;
 use crate::http::Call;
 use crate::outcome::{EffectError, Receipt};
@@ -17,14 +17,14 @@ impl Api {
         place: &Place,
         which: Which,
         connector_id: Option<&str>,
-        expression: Option<&str>,
+        known: Known<'_>,
         enabled: bool,
     ) -> Result<Receipt, EffectError> {
         let path = self.in_flow(place, "/jobs/schedule")?;
         let read_back;
-        let expression = match expression {
+        let expression = match known.expression {
             Some(expression) => expression,
-            None => match self.reported_schedule(place, connector_id).await? {
+            None => match self.reported(place, connector_id, known.schedule).await? {
                 Reported::Schedule(schedule) => {
                     read_back = schedule.expression;
                     &read_back
