@@ -2,6 +2,7 @@
 
 use domain::journal::Outcome;
 use domain::plan::Verdict;
+use domain::would::Would;
 use sandbox::{Fault, webhook};
 use tests::stage::{Setting, Stage};
 
@@ -177,4 +178,100 @@ text = "{{ payload.nope.x }}"
     };
     assert!(matches!(verdict("says"), Verdict::Broken { shadow: true, why, .. } if why.contains("nope")));
     assert!(!matches!(verdict("asks"), Verdict::Shadow { .. }), "{:?}", verdict("asks"));
+}
+
+/// Every action, in lines that both modes share.
+const EVERYTHING: &str = r##"
+[[rule.do]]
+action = "enable_schedule"
+of = "source"
+[[rule.do]]
+action = "link_target"
+target = "optiply"
+[[rule.do]]
+action = "disable_schedule"
+of = "target"
+[[rule.do]]
+action = "run_job"
+tap = "exact"
+name = "again {{ event.job_id }}"
+[[rule.do]]
+action = "slack"
+text = """*{{ event.tenant }}* failed
+and this is the second line"""
+[[rule.do]]
+action = "slack"
+channel = "#elsewhere"
+text = "{{ event.tenant }} failed <here>"
+"##;
+
+/// What the doubles have received that changes something, in order: method, address and body.
+fn received(stage: &Stage) -> Vec<(String, String, Option<serde_json::Value>)> {
+    let config = std::fs::read_to_string(stage.path("gluehook.toml")).unwrap();
+    let bases: Vec<_> = config.lines().filter_map(|line| line.strip_prefix("base_url = ")).collect();
+    let of = |calls: Vec<sandbox::Call>, base: &str| -> Vec<_> {
+        let calls = calls.into_iter().filter(|call| call.method != "GET");
+        let base = base.trim_matches('"').to_owned();
+        calls.map(|call| (call.method, format!("{base}{}", call.path), call.body)).collect()
+    };
+    let hotglue = of(stage.hotglue.calls(), bases[0]);
+    hotglue.into_iter().chain(of(stage.slack.calls(), bases[1])).collect()
+}
+
+async fn shadow_notes_what_life_sends(postgres: bool) {
+    let rule = |name: &str, mode: &str| {
+        let head = format!(
+            "[[rule]]\nname = \"{name}\"\nmode = \"{mode}\"\non = [\"job\"]\nwhen = [\"event.failed\"]\n"
+        );
+        head + EVERYTHING
+    };
+    let rules = Some(rule("does", "live") + &rule("would", "shadow"));
+    let stage = Stage::with(Setting { rules, postgres, ..Setting::default() }).await;
+    let id = stage.post(&webhook::job(|job| job["status"] = "SYNC_FAILED".into())).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    let verdicts = &record.decisions[0].verdicts;
+    let given = verdicts.iter().find(|verdict| verdict.rule == "would").unwrap();
+    let noted: Vec<_> = given
+        .would
+        .iter()
+        .map(|would| match would {
+            Would::Call(call) => (call.method.clone(), call.url.clone(), Some(call.body.clone())),
+            Would::Fail { why } => panic!("{why}"),
+        })
+        .collect();
+    assert_eq!(noted, received(&stage));
+    assert_eq!(noted.len(), 6);
+    assert!(verdicts.iter().all(|given| given.rule == "would" || given.would.is_empty()));
+
+    let (code, told, errors) = stage.gluehook(&["explain", &id]).await;
+    assert_eq!(code, 0, "{errors}");
+    for part in [
+        "would call: PUT http://127.0.0.1:",
+        "/dev.hotglue.com/JClkCC05S/1414_1/jobs/schedule",
+        r#""state":"DISABLED""#,
+        "unless the target is linked already",
+        "unless a job of this name is listed",
+        "/api/chat.postMessage",
+        r##""channel":"#hotglue-webhooks""##,
+        r##""channel":"#elsewhere""##,
+        "           and this is the second line",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains(tests::stage::API_KEY) && !told.contains(tests::stage::SLACK_TOKEN));
+    let (_, told, _) = stage.gluehook(&["--json", "explain", &id]).await;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let of_shadow =
+        told["recorded"].as_array().unwrap().iter().find(|given| given["rule"] == "would").unwrap();
+    assert_eq!(of_shadow["would"], serde_json::to_value(&given.would).unwrap());
+}
+
+#[tokio::test]
+async fn a_rule_in_shadow_notes_the_very_calls_that_a_live_one_makes() {
+    shadow_notes_what_life_sends(false).await;
+}
+
+#[tokio::test]
+async fn a_rule_in_shadow_notes_the_very_calls_that_a_live_one_makes_in_postgres() {
+    shadow_notes_what_life_sends(true).await;
 }

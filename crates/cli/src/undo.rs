@@ -229,7 +229,7 @@ async fn put_back(
         rulebook: String::new(),
         decided_at: clock.now(),
         facts: Facts::default(),
-        verdicts: vec![RuleVerdict { rule, verdict: Verdict::Matched { steps: 1 } }],
+        verdicts: vec![RuleVerdict::new(&rule, Verdict::Matched { steps: 1 })],
         steps: vec![step.clone()],
         new_values: Vec::new(),
     };

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::facts::Facts;
 use crate::names::EventId;
+use crate::would::Would;
 
 /// The run in which live events are decided. A replay has a run of its own, so that its steps are steps of their own.
 pub const LIVE: &str = "live";
@@ -88,6 +89,16 @@ pub struct RuleVerdict {
     pub rule: String,
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// What the actions of a rule in shadow would have come to, one for each in their order; none where that was not recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would: Vec<Would>,
+}
+
+impl RuleVerdict {
+    #[must_use]
+    pub fn new(rule: &str, verdict: Verdict) -> Self {
+        Self { rule: rule.to_owned(), verdict, would: Vec::new() }
+    }
 }
 
 /// A new value of a rule's `changed` expression, remembered together with the decision.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use domain::action::Place;
 use domain::breaker::Sign;
 use domain::config::Environment;
-use domain::journal::Before;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -28,14 +27,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub(crate) struct Api {
     peer: Peer,
     env_id: String,
-}
-
-/// What is known of a schedule that is to be set.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Known<'a> {
-    pub(crate) expression: Option<&'a str>,
-    /// As it was read just now.
-    pub(crate) schedule: Option<&'a Before>,
 }
 
 /// What hotglue says about a schedule. Reading one is not documented.
@@ -69,6 +60,11 @@ impl Api {
 
     pub(crate) fn env_id(&self) -> &str {
         &self.env_id
+    }
+
+    /// Where a path is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.peer.url(path)
     }
 
     /// Reachable, and does it take the key? The number of tenants says that it is the environment one means.

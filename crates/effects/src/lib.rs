@@ -9,6 +9,7 @@ mod classify;
 mod hotglue;
 mod http;
 mod outcome;
+mod request;
 mod scrub;
 mod slack;
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod failures;
 mod reading;
 mod secrets;
 mod slack;
+mod would;
 mod writing;
 
 use std::path::Path;

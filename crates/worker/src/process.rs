@@ -7,7 +7,7 @@ use domain::breaker::Sign;
 use domain::event::Event;
 use domain::facts::{Fact, Facts, Need, Needs};
 use domain::journal::{Arrival, Brake, Outcome, Seen, Verdicts, scope};
-use domain::plan::{Decision, Plan, Verdict};
+use domain::plan::{Decision, Plan, RuleVerdict, Verdict};
 use domain::retry::{self, Next};
 use domain::rulebook::{Case, Rulebook};
 use effects::{EffectError, Service};
@@ -339,7 +339,7 @@ async fn write_down(
         rulebook: rulebook.version().to_owned(),
         decided_at: deps.clock.now(),
         facts,
-        verdicts: plan.verdicts,
+        verdicts: rehearsed(deps, plan.verdicts),
         steps: plan.steps,
         new_values: plan.new_values,
     };
@@ -354,6 +354,18 @@ async fn write_down(
         count(deps, &decision);
     }
     Ok(written)
+}
+
+/// What rules in shadow would have called is noted with what they would have done.
+fn rehearsed(deps: &Deps, mut verdicts: Vec<RuleVerdict>) -> Vec<RuleVerdict> {
+    for given in &mut verdicts {
+        if let Verdict::Shadow { actions } = &given.verdict
+            && given.would.is_empty()
+        {
+            given.would = actions.iter().map(|action| deps.world.would(action)).collect();
+        }
+    }
+    verdicts
 }
 
 fn count(deps: &Deps, decision: &Decision) {

@@ -226,7 +226,7 @@ pub(crate) fn facts(facts: &domain::facts::Facts) -> Vec<String> {
     lines
 }
 
-fn rule(RuleVerdict { rule, verdict: said }: &RuleVerdict) -> String {
+fn rule(RuleVerdict { rule, verdict: said, .. }: &RuleVerdict) -> String {
     let (mark, words) = verdict(said);
     format!("  {mark} {} {words}", clean(rule))
 }

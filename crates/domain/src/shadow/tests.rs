@@ -18,7 +18,7 @@ fn decision(done: &[&str], would: Option<&[&str]>) -> Decision {
         Some(texts) => Verdict::Shadow { actions: texts.iter().map(|text| slack(text)).collect() },
         None => Verdict::NotHeld { line: 1, why: None },
     };
-    let verdict = |rule: &str, verdict| RuleVerdict { rule: rule.to_owned(), verdict };
+    let verdict = RuleVerdict::new;
     Decision {
         event: event.clone(),
         run: LIVE.to_owned(),

@@ -64,8 +64,8 @@ fn record() -> EventRecord {
             decided_at: at("2026-03-02T11:59:01Z"),
             facts: Facts { config_valid: Some(true), schedule: Some(None), ..Facts::default() },
             verdicts: vec![
-                RuleVerdict { rule: "job-failed".to_owned(), verdict: Verdict::Matched { steps: 1 } },
-                RuleVerdict { rule: "link-made".to_owned(), verdict: Verdict::OtherKind },
+                RuleVerdict::new("job-failed", Verdict::Matched { steps: 1 }),
+                RuleVerdict::new("link-made", Verdict::OtherKind),
             ],
             steps: vec![step.clone()],
             new_values: vec![],
