@@ -65,6 +65,26 @@ async fn a_change_is_noted_and_undone(postgres: bool) {
     assert_eq!(undo(&stage, &["--yes"]).await["done"], json!(1));
     let back = tenant.schedule(None).unwrap();
     assert_eq!((back.expression.as_str(), back.state), (CRON, ScheduleState::Enabled));
+
+    let (code, _, errors) = stage.gluehook(&["replay", &id, "--run", "again", "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage
+        .until(&id, "be decided anew", |record| {
+            record.decisions.iter().any(|decision| decision.run == "again")
+        })
+        .await;
+    let (_, told, _) = stage.gluehook(&["explain", &id]).await;
+    let line = |part: &str| told.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{told}"));
+    assert!(line("a change of off was undone").ends_with(&format!("gluehook events show {id}")), "{told}");
+    assert!(line("it was decided anew").ends_with(&format!("gluehook explain {id} --run again")), "{told}");
+    let (_, told, _) = stage.gluehook(&["--json", "explain", &id]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["other_runs"].as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(told["other_runs"][0]["undid"], json!("off"));
+    let (code, _, said) = stage.gluehook(&["explain", &id, "--run", "undo-17…"]).await;
+    assert!(code == 1 && said.contains("was shortened where it was shown"), "{said}");
+    let (code, _, said) = stage.gluehook(&["explain", &id, "--facts", "facts.toml"]).await;
+    assert!(code == 2 && said.contains("--facts goes with --payload"), "{said}");
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ use crate::{Common, Misused, files};
 /// Longer than the calls of one step may take.
 const LEASE: Duration = Duration::from_secs(300);
 
+/// Before the name of the rule whose change is undone, which no rule's name begins with: none has a space in it.
+pub(crate) const UNDO: &str = "undo ";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The rule whose changes are undone
@@ -215,7 +218,7 @@ async fn put_back(
     item: &Item,
 ) -> Result<Result<String, String>> {
     let Some(action) = item.then.action() else { return Ok(Ok(String::new())) };
-    let rule = format!("undo {rule}");
+    let rule = format!("{UNDO}{rule}");
     let clock = Clock::system();
     let step = Step {
         key: StepKey::new(&item.event, run, &rule, action),

@@ -259,6 +259,8 @@ pub struct EventRow {
     pub outcome: Outcome,
     /// Names of the rules that took it.
     pub rules: Vec<String>,
+    /// Those of them that took it in shadow, and did nothing.
+    pub shadow: Vec<String>,
     pub rulebook: Option<String>,
     /// How often it was delivered to a worker.
     pub deliveries: u32,

@@ -250,11 +250,11 @@ impl World {
                 self.slack()?.request(channel.as_deref(), &self.scrub.text(text))
             }
             Action::SetSchedule { place, .. } | Action::RunJob { place, .. } => {
-                self.api(place)?.request(action, read_back, Value::Null)
+                self.api(place)?.request(action, read_back, &Value::Null)
             }
             Action::LinkTarget { place, target } => {
                 let config = self.target_config(place, target);
-                self.api(place)?.request(action, read_back, config)
+                self.api(place)?.request(action, read_back, &config)
             }
         }
     }

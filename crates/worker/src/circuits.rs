@@ -34,6 +34,8 @@ const LEAST_PARKED: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Circuits {
     breakers: Mutex<BTreeMap<Service, Breaker>>,
+    /// Why those that are down are, in the words of the call that said so first: the same for all that waits.
+    causes: Mutex<BTreeMap<Service, String>>,
     parked: Parked,
     hotglue: Option<DefaultDirectRateLimiter>,
     slack: Option<DefaultDirectRateLimiter>,
@@ -70,6 +72,7 @@ impl Circuits {
         };
         Self {
             breakers: Mutex::default(),
+            causes: Mutex::default(),
             parked: Parked::default(),
             hotglue: limit(config.hotglue.max_per_second),
             slack: limit(config.slack.as_ref().and_then(|slack| slack.max_per_second)),
@@ -118,6 +121,15 @@ impl Circuits {
             self.permit(service, tenant)?;
         }
         Ok(Pass { circuits: self, service: service.clone(), tenant: tenant.to_owned(), told: false })
+    }
+
+    /// What is said of an event whose call is not made now.
+    pub(crate) fn why_held(&self, service: &Service) -> String {
+        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        match causes.get(service) {
+            Some(cause) => format!("{service} is not called right now: {cause}"),
+            None => format!("{service} is not called right now: it asked us to slow down"),
+        }
     }
 
     /// An event of `tenant` goes back to the queue for so long at least, because something that it needs is not called now. Answers for
@@ -202,6 +214,13 @@ impl Circuits {
             self.opened.notify_waiters();
         }
         if before != after {
+            let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+            if after {
+                causes.insert(service.clone(), why.to_owned())
+            } else {
+                causes.remove(service)
+            };
+            drop(causes);
             self.metrics.circuit(&service.to_string(), after);
             let topic = format!("circuit of {service}");
             if after {

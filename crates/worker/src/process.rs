@@ -9,8 +9,8 @@ use domain::facts::{Fact, Facts, Need, Needs};
 use domain::journal::{Arrival, Brake, Outcome, Seen, Verdicts, scope};
 use domain::plan::{Decision, Plan, RuleVerdict, Verdict};
 use domain::retry::{self, Next};
-use domain::rulebook::{Case, Rulebook};
-use effects::{EffectError, Service};
+use domain::rulebook::{Case, Rulebook, shadow_memory};
+use effects::EffectError;
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -229,7 +229,8 @@ async fn decide(
         };
         match rulebook.decide(&case) {
             Ok(plan) => {
-                let plan = if deps.observe { plan.observed() } else { plan };
+                let (plan, facts) =
+                    if deps.observe { (plan.observed(), facts.observed()) } else { (plan, facts) };
                 let replaced = before.as_ref().map(|before| before.decided_at);
                 let plan = match before {
                     Some(before) => before.mended(plan),
@@ -260,7 +261,8 @@ async fn gather(
     for need in needs {
         let fact = match need {
             Need::LastValue { rule } => {
-                let value = deps.store.last_value(rule, &scope(event)).await?;
+                let memory = if deps.observe { shadow_memory(rule) } else { rule.clone() };
+                let value = deps.store.last_value(&memory, &scope(event)).await?;
                 Fact::LastValue { rule: rule.clone(), value }
             }
             Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
@@ -285,11 +287,9 @@ async fn gather(
 /// The fact, or why hotglue will not tell it however often it is asked.
 async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact, String>, Stop> {
     let service = deps.world.asked_about(place);
-    let pass = deps
-        .circuits
-        .enter(&service, &place.tenant)
-        .await
-        .map_err(|wait| Stop::NotNow(held(&service), deps.circuits.parks(&place.tenant, wait)))?;
+    let pass = deps.circuits.enter(&service, &place.tenant).await.map_err(|wait| {
+        Stop::NotNow(deps.circuits.why_held(&service), deps.circuits.parks(&place.tenant, wait))
+    })?;
     let Some(answer) = deps.cut.run_until_cancelled(deps.world.observe(place, need)).await else {
         return Err(Stop::NotNow(CUT.to_owned(), HANDED_BACK));
     };
@@ -310,11 +310,6 @@ async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact,
         }
         EffectError::Permanent { why } | EffectError::Unknown { why } => Ok(Err(why)),
     }
-}
-
-/// What is said of an event whose call is not made now.
-pub(crate) fn held(service: &Service) -> String {
-    format!("{service} is not called right now: it is down as a whole, or asked us to slow down")
 }
 
 /// How long to wait after a failure that is not this event's: it uses up no attempt. None when it may be the event's own.

@@ -354,7 +354,7 @@ async fn not_made(
     let again = |why: String| StepEnd::Again { why, uncertain: false };
     match stopped {
         Stopped::Held(wait) => {
-            let why = process::held(&deps.world.called_for(&step.action));
+            let why = deps.circuits.why_held(&deps.world.called_for(&step.action));
             settle(deps, step, turn, again(why.clone())).await?;
             Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait)))
         }

@@ -123,7 +123,7 @@ impl Page {
             outcome = format!("{outcome}: {}", first_line(why));
         }
         field("outcome", outcome);
-        field("rules", clean(&row.rules.join(", ")).into_owned());
+        field("rules", clean(&super::list::rules(row).join(", ")).into_owned());
         field("kind", event.kind.clone());
         for (name, value) in [
             ("status", &event.status),

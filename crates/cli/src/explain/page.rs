@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Explained;
+use super::recorded::same;
 use crate::events::{facts, verdict};
 use crate::output::{bold, clean, clean_block, dim, first_line, green, red, stamp, yellow};
 
@@ -38,6 +39,18 @@ pub(super) fn lines(explained: &Explained, now: Timestamp, for_person: bool) -> 
     }
     lines.push(String::new());
     lines.extend(conclusion(&explained.explanation.rules));
+    for other in &explained.other_runs {
+        let what = match &other.undid {
+            Some(rule) => format!("a change of {} was undone", clean(rule)),
+            None => "it was decided anew".to_owned(),
+        };
+        lines.push(format!(
+            "Also: {what} {}, in run {}: {}",
+            stamp(other.decided_at, now, for_person),
+            clean(&other.run),
+            other.command
+        ));
+    }
     lines
 }
 
@@ -62,7 +75,11 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     let recorded = explained.recorded.iter().find(|recorded| recorded.rule == rule.name);
     if let Some(recorded) = recorded.filter(|recorded| Some(&recorded.verdict) != rule.verdict.as_ref()) {
         let then = verdict(&recorded.verdict).1;
-        lines.push(yellow(format!("    when it was decided: {then} (settings may have changed since)")));
+        lines.push(if same(Some(&recorded.verdict), rule.verdict.as_ref()) {
+            dim(format!("    decided by a worker that only observes: {then}"))
+        } else {
+            yellow(format!("    when it was decided: {then} (settings may have changed since)"))
+        });
     }
     let mut done: Vec<_> =
         explained.recorded_steps.iter().filter(|record| record.step.rule == rule.name).collect();

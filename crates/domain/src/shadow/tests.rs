@@ -69,6 +69,17 @@ fn a_replacement_that_keeps_silent_differs() {
 }
 
 #[test]
+fn what_was_decided_when_the_replacement_was_not_in_shadow_is_left_out_and_counted() {
+    let mut before = decision(&["a"], None);
+    before.verdicts.truncate(1);
+    let mut off = decision(&["a"], None);
+    off.verdicts[1].verdict = Verdict::Off;
+    let found = compared(&replacing(), &[before, off, decision(&["a"], Some(&["a"]))]);
+    let new = &found["new"];
+    assert_eq!((new.events, new.same, new.left_out, new.differs()), (1, 1, 2, false));
+}
+
+#[test]
 fn without_a_rule_to_replace_only_what_would_be_added_differs() {
     let found =
         compared(&Question::default(), &[decision(&["a", "b"], Some(&["a"])), decision(&["a"], None)]);

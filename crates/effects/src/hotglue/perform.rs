@@ -19,7 +19,7 @@ impl Api {
         &self,
         action: &Action,
         read_back: &str,
-        config: Value,
+        config: &Value,
     ) -> Result<Request, EffectError> {
         let (method, path, body) = match action {
             // The one way to switch a schedule on and off, and it always wants the expression.

@@ -34,6 +34,7 @@ pub(crate) fn row() -> EventRow {
         },
         outcome: Outcome::Dead,
         rules: vec!["job-failed".to_owned()],
+        shadow: Vec::new(),
         rulebook: Some("0a1b2c3d4e5f".to_owned()),
         deliveries: 3,
         failures: 2,
