@@ -37,6 +37,8 @@ mod storms;
 mod tidy;
 /// What was not done, or perhaps done twice, is told as such; a step that can't be carried out leaves those before it alone.
 mod told_as_done;
+/// Schedules are noted before rules change them, and put back when a person says so.
+mod undoing;
 /// Workers that die, and what they die over.
 mod worker_crashes;
 /// More events of one tenant than NATS lets the workers hold: where they wait, and who does not wait for them.

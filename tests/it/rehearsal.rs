@@ -383,3 +383,70 @@ async fn a_bad_rulebook_changes_nothing_and_is_seen_in_log_metrics_and_doctor_wi
     let second = stage.post(&of_tenant("a", "two")).await;
     assert_eq!(stage.settled(&second, Outcome::Done).await.row.rulebook, version);
 }
+
+/// What is at a URL of the worker.
+async fn told(admin: &str, path: &str) -> String {
+    let answer = tests::stage::client().get(format!("{admin}{path}")).send().await.expect("it answers");
+    answer.text().await.expect("text")
+}
+
+async fn a_bad_file_changes_nothing_until_it_is_mended(postgres: bool) {
+    let setting = Setting { rules: Some(shipped()), postgres, ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    let started = stage.worker().line("admin on http://").await;
+    let admin = started.split("admin on ").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let admin = admin.expect("an address").to_owned();
+    let first = stage.post(&of_tenant("a", "0")).await;
+    let version = stage.settled(&first, Outcome::Done).await.row.rulebook;
+    assert!(told(&admin, "/metrics").await.contains("gluehook_rulebook_ok 1"));
+
+    let path = stage.path("rules.toml");
+    // Torn, wrong in what it says, emptied, and gone.
+    let bad: [(Option<&str>, &str); 4] = [
+        (Some("[[rule]]\nname = \"r\n"), "line 2, column"),
+        (Some("[[rule]]\nname = \"r\"\non = [\"jobb\"]\n"), "line 3, column"),
+        (Some(" \n"), "rules.toml is empty"),
+        (None, "rules.toml can't be read"),
+    ];
+    for (number, (text, says)) in bad.into_iter().enumerate() {
+        match text {
+            Some(text) => std::fs::write(&path, text).expect("written"),
+            None => std::fs::remove_file(&path).expect("removed"),
+        }
+        let line = stage.worker().line(says).await;
+        assert!(line.contains("the old rules stay in force"), "{line}");
+        let metrics = told(&admin, "/metrics").await;
+        let failures = format!("gluehook_rulebook_reload_failures_total {}", number + 1);
+        assert!(metrics.contains("gluehook_rulebook_ok 0") && metrics.contains(&failures), "{metrics}");
+        let ready = told(&admin, "/readyz").await;
+        assert!(ready.contains(says) && ready.contains("the old rules stay in force"), "{ready}");
+        let (code, said, _) = stage.gluehook(&["doctor", "--offline"]).await;
+        // A file without rules is a rulebook to whoever starts with it; only a running worker takes it for a mistake.
+        let is_empty = text.is_some_and(|text| text.trim().is_empty());
+        assert!(is_empty || (code == 1 && said.contains(says)), "{said}");
+        let id = stage.post(&of_tenant("a", &(number + 1).to_string())).await;
+        assert_eq!(stage.settled(&id, Outcome::Done).await.row.rulebook, version);
+    }
+
+    file(&stage, "rules.toml", &format!("{}\n# mended\n", shipped()));
+    stage.worker().line("is in force").await;
+    let metrics = told(&admin, "/metrics").await;
+    assert!(metrics.contains("gluehook_rulebook_ok 1"), "{metrics}");
+    assert!(metrics.contains("gluehook_rulebook_reload_failures_total 4"), "{metrics}");
+    assert!(!told(&admin, "/readyz").await.contains("the old rules stay in force"));
+    let (_, said, _) = stage.gluehook(&["doctor", "--offline"]).await;
+    assert!(!said.contains("rules.toml is") && !said.contains("can't be read"), "{said}");
+    let id = stage.post(&of_tenant("a", "mended")).await;
+    let mended = stage.settled(&id, Outcome::Done).await.row.rulebook;
+    assert!(mended.is_some() && mended != version, "each decision carries the version that made it");
+}
+
+#[tokio::test]
+async fn a_bad_rulebook_is_told_everywhere_and_changes_nothing_until_it_is_mended() {
+    a_bad_file_changes_nothing_until_it_is_mended(false).await;
+}
+
+#[tokio::test]
+async fn a_bad_rulebook_is_told_everywhere_and_changes_nothing_until_it_is_mended_in_postgres() {
+    a_bad_file_changes_nothing_until_it_is_mended(true).await;
+}

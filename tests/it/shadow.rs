@@ -2,6 +2,7 @@
 
 use domain::journal::Outcome;
 use domain::plan::Verdict;
+use domain::would::Would;
 use sandbox::{Fault, webhook};
 use tests::stage::{Setting, Stage};
 
@@ -74,6 +75,12 @@ async fn a_rule_in_shadow_records_what_it_would_do_and_is_held_against_the_live_
     assert!(stage.hotglue.effects().is_empty(), "the shadow touches nothing");
     let would = shadow(&record.decisions[0].verdicts, "new");
     assert!(would[0].contains("1414_1 failed") && would[1].contains("off"), "{would:?}");
+
+    let (_, listed, _) = stage.gluehook(&["events", "list"]).await;
+    assert!(listed.contains("live,new (shadow)"), "{listed}");
+    let (_, listed, _) = stage.gluehook(&["--json", "events", "list"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(listed[0]["shadow"], serde_json::json!(["new"]));
 
     let (code, told, errors) = stage.gluehook(&["rules", "diff-shadow", "new", "--against", "live"]).await;
     assert_eq!(code, 1, "{errors}");
@@ -191,4 +198,166 @@ text = "{{ payload.nope.x }}"
     };
     assert!(matches!(verdict("says"), Verdict::Broken { shadow: true, why, .. } if why.contains("nope")));
     assert!(!matches!(verdict("asks"), Verdict::Shadow { .. }), "{:?}", verdict("asks"));
+}
+
+/// Every action, in lines that both modes share.
+const EVERYTHING: &str = r##"
+[[rule.do]]
+action = "enable_schedule"
+of = "source"
+[[rule.do]]
+action = "link_target"
+target = "optiply"
+[[rule.do]]
+action = "disable_schedule"
+of = "target"
+[[rule.do]]
+action = "run_job"
+tap = "exact"
+name = "again {{ event.job_id }}"
+[[rule.do]]
+action = "slack"
+text = """*{{ event.tenant }}* failed
+and this is the second line"""
+[[rule.do]]
+action = "slack"
+channel = "#elsewhere"
+text = "{{ event.tenant }} failed <here>"
+"##;
+
+/// What the doubles have received that changes something, in order: method, address and body.
+fn received(stage: &Stage) -> Vec<(String, String, Option<serde_json::Value>)> {
+    let config = std::fs::read_to_string(stage.path("gluehook.toml")).unwrap();
+    let bases: Vec<_> = config.lines().filter_map(|line| line.strip_prefix("base_url = ")).collect();
+    let of = |calls: Vec<sandbox::Call>, base: &str| -> Vec<_> {
+        let calls = calls.into_iter().filter(|call| call.method != "GET");
+        let base = base.trim_matches('"').to_owned();
+        calls.map(|call| (call.method, format!("{base}{}", call.path), call.body)).collect()
+    };
+    let hotglue = of(stage.hotglue.calls(), bases[0]);
+    hotglue.into_iter().chain(of(stage.slack.calls(), bases[1])).collect()
+}
+
+async fn shadow_notes_what_life_sends(postgres: bool) {
+    let rule = |name: &str, mode: &str| {
+        let head = format!(
+            "[[rule]]\nname = \"{name}\"\nmode = \"{mode}\"\non = [\"job\"]\nwhen = [\"event.failed\"]\n"
+        );
+        head + EVERYTHING
+    };
+    let rules = Some(rule("does", "live") + &rule("would", "shadow"));
+    let stage = Stage::with(Setting { rules, postgres, ..Setting::default() }).await;
+    let id = stage.post(&webhook::job(|job| job["status"] = "SYNC_FAILED".into())).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    let verdicts = &record.decisions[0].verdicts;
+    let given = verdicts.iter().find(|verdict| verdict.rule == "would").unwrap();
+    let noted: Vec<_> = given
+        .would
+        .iter()
+        .map(|would| match would {
+            Would::Call(call) => (call.method.clone(), call.url.clone(), Some(call.body.clone())),
+            Would::Fail { why } => panic!("{why}"),
+        })
+        .collect();
+    assert_eq!(noted, received(&stage));
+    assert_eq!(noted.len(), 6);
+    assert!(verdicts.iter().all(|given| given.rule == "would" || given.would.is_empty()));
+
+    let (code, told, errors) = stage.gluehook(&["explain", &id]).await;
+    assert_eq!(code, 0, "{errors}");
+    for part in [
+        "would call: PUT http://127.0.0.1:",
+        "/dev.hotglue.com/JClkCC05S/1414_1/jobs/schedule",
+        r#""state":"DISABLED""#,
+        "unless the target is linked already",
+        "unless a job of this name is listed",
+        "/api/chat.postMessage",
+        r##""channel":"#hotglue-webhooks""##,
+        r##""channel":"#elsewhere""##,
+        "           and this is the second line",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains(tests::stage::API_KEY) && !told.contains(tests::stage::SLACK_TOKEN));
+    let (_, told, _) = stage.gluehook(&["--json", "explain", &id]).await;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let of_shadow =
+        told["recorded"].as_array().unwrap().iter().find(|given| given["rule"] == "would").unwrap();
+    assert_eq!(of_shadow["would"], serde_json::to_value(&given.would).unwrap());
+}
+
+#[tokio::test]
+async fn a_rule_in_shadow_notes_the_very_calls_that_a_live_one_makes() {
+    shadow_notes_what_life_sends(false).await;
+}
+
+#[tokio::test]
+async fn a_rule_in_shadow_notes_the_very_calls_that_a_live_one_makes_in_postgres() {
+    shadow_notes_what_life_sends(true).await;
+}
+
+#[tokio::test]
+async fn what_was_decided_before_a_rule_in_shadow_was_there_is_left_out_of_the_comparison() {
+    let live = LIVE_AND_SHADOW.split("[[rule]]\nname = \"new\"").next().unwrap().to_owned();
+    let mut stage = Stage::with(Setting { rules: Some(live), ..Setting::default() }).await;
+    let id = stage.post(&webhook::failed_job("before")).await;
+    stage.settled(&id, Outcome::Done).await;
+    let same = LIVE_AND_SHADOW.split("[[rule.do]]\naction = \"disable_schedule\"").next().unwrap();
+    std::fs::write(stage.path("rules.toml"), same).unwrap();
+    stage.worker().line("is in force").await;
+    let id = stage.post(&webhook::failed_job("after")).await;
+    stage.settled(&id, Outcome::Done).await;
+    let (code, told, errors) = stage.gluehook(&["rules", "diff-shadow", "new", "--against", "live"]).await;
+    assert_eq!(code, 0, "{told}{errors}");
+    assert!(told.contains("new: 1 event, the same about 1") && told.contains("left out: 1 event"), "{told}");
+}
+
+async fn an_observer_remembers_on_its_own(postgres: bool) {
+    const TOLD: &str = "[[rule]]\nname = \"told\"\non = [\"job\"]\nchanged = \"event.status\"\n[[rule.do]]\naction = \"slack\"\ntext = \"told {{ event.status }}\"\n";
+    let setting = Setting { rules: Some(TOLD.to_owned()), postgres, ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    let job = |minute: u32, status: &str| {
+        webhook::job(|job| {
+            job["status"] = status.into();
+            job["last_updated"] = format!("2024-10-07T08:{minute:02}:00+00:00").into();
+        })
+    };
+    let id = stage.post(&job(1, "SYNC_FAILED")).await;
+    stage.settled(&id, Outcome::Done).await;
+    stage.worker().stop().await;
+
+    let mut flags = stage.worker_flags();
+    flags.push("--observe".to_owned());
+    let mut observer = tests::program::Program::start("gluehook-worker", &flags, &tests::stage::secrets());
+    observer.line("taking events").await;
+    let mut verdicts = Vec::new();
+    for minute in 2..4 {
+        let id = stage.post(&job(minute, "JOB_FAILED")).await;
+        let ended = |outcome| matches!(outcome, Outcome::Done | Outcome::NoRule);
+        let record = stage.until(&id, "end", |record| ended(record.row.outcome)).await;
+        verdicts.push(record.decisions[0].verdicts[0].verdict.clone());
+        let (code, told, errors) = stage.gluehook(&["explain", &id]).await;
+        assert!(
+            code == 0 && !told.contains("would ask") && !told.contains("have changed since"),
+            "{told}{errors}"
+        );
+    }
+    assert!(matches!(verdicts[0], Verdict::Shadow { .. }), "{verdicts:?}");
+    assert_eq!(verdicts[1], Verdict::Unchanged, "it remembers what it has seen itself");
+    observer.stop().await;
+
+    stage.start_worker().await;
+    let id = stage.post(&job(4, "SYNC_FAILED")).await;
+    stage.settled(&id, Outcome::NoRule).await;
+    assert_eq!(stage.slack.texts(), ["told SYNC_FAILED"], "to the live rule nothing has changed in between");
+}
+
+#[tokio::test]
+async fn what_an_observer_sees_changes_nothing_that_live_rules_remember() {
+    an_observer_remembers_on_its_own(false).await;
+}
+
+#[tokio::test]
+async fn what_an_observer_sees_changes_nothing_that_live_rules_remember_in_postgres() {
+    an_observer_remembers_on_its_own(true).await;
 }

@@ -332,6 +332,15 @@ async fn a_key_that_hotglue_refuses_gives_nothing_up_and_readiness_says_what_to_
     let ready = tests::stage::client().get(format!("{admin}/readyz")).send().await.unwrap();
     let ready = ready.text().await.unwrap();
     assert!(ready.contains("refuses the API key") && ready.contains("and restart"), "{ready}");
+    // Also those that come now and are not tried say what is wrong, and not only that they wait.
+    for tenant in ["t4", "t5", "t6", "t7", "t8"] {
+        ids.push(stage.post(&completed(tenant)).await);
+    }
+    for id in &ids {
+        let record = stage.until(id, "say why it waits", |record| record.row.why.is_some()).await;
+        let why = record.row.why.unwrap_or_default();
+        assert!(why.contains("refuses the API key"), "{why}");
+    }
 
     stage.hotglue.clear_faults();
     stage.worker().line("is back").await;

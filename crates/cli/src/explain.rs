@@ -69,9 +69,30 @@ struct Explained {
     recorded: Vec<RuleVerdict>,
     /// What became of the steps.
     recorded_steps: Vec<StepRecord>,
+    /// What else was decided about the event.
+    other_runs: Vec<OtherRun>,
+}
+
+/// A run of the event that is not the one explained.
+#[derive(Debug, Serialize)]
+struct OtherRun {
+    run: String,
+    decided_at: Timestamp,
+    /// The rule whose change of a schedule it undid; none = the event was decided anew.
+    undid: Option<String>,
+    /// What shows it.
+    command: String,
 }
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
+    if args.facts.is_some() && args.payload.is_none() {
+        // clap lets it pass beside an event.
+        return Err(Misused(
+            "--facts goes with --payload: a recorded event is explained from the facts that were recorded"
+                .to_owned(),
+        )
+        .into());
+    }
     let config = load_config_if_there(&common.config)?.config;
     let current = load_rulebook(common.rules.as_deref())?;
     let clock = Clock::system();
@@ -166,6 +187,7 @@ fn of_body(
         explanation,
         recorded: Vec::new(),
         recorded_steps: Vec::new(),
+        other_runs: Vec::new(),
     })
 }
 

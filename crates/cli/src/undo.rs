@@ -24,6 +24,9 @@ use crate::{Common, Misused, files};
 /// Longer than the calls of one step may take.
 const LEASE: Duration = Duration::from_secs(300);
 
+/// Before the name of the rule whose change is undone, which no rule's name begins with: none has a space in it.
+pub(crate) const UNDO: &str = "undo ";
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The rule whose changes are undone
@@ -91,7 +94,9 @@ async fn undo(
         if common.json {
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
-        output::note(nothing_to_undo(&files::load_rulebook(common.rules.as_deref())?, &args.rule));
+        let cut = shortened(&args.rule).or_else(|| args.tenant.as_deref().and_then(shortened));
+        let rulebook = files::load_rulebook(common.rules.as_deref())?;
+        output::note(cut.unwrap_or_else(|| nothing_to_undo(&rulebook, &args.rule)));
         return Ok(ExitCode::FAILURE);
     }
     let todo = items.iter().filter(|item| item.then.action().is_some()).count();
@@ -102,10 +107,10 @@ async fn undo(
         if common.json {
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
-        output::note(format!("{} would be put back", count(todo, "schedule")));
+        output::note(format!("{} would be put back{}", count(todo, "schedule"), unknown(&items)));
         return Ok(ExitCode::SUCCESS);
     }
-    if !output::agreed(&format!("Put {} back?", count(todo, "schedule")), args.yes)? {
+    if !output::agreed(&format!("Put {} back{}?", count(todo, "schedule"), unknown(&items)), args.yes)? {
         if common.json {
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
@@ -136,13 +141,32 @@ async fn undo(
             &json!({"rule": args.rule, "run": run, "done": done, "failed": failed, "plan": items}),
         )?;
     } else {
-        output::note(format!("{} put back, as run {run}-…", count(done, "schedule")));
+        output::note(format!("{} put back{}", count(done, "schedule"), unknown(&items)));
     }
     if failed > 0 {
         output::note(format!("{} not put back: the same command tries again", count(failed, "schedule")));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many can't be put back because nobody knows how they were.
+fn unknown(items: &[Item]) -> String {
+    match items.iter().filter(|item| matches!(item.then, Then::Unknown { .. })).count() {
+        0 => String::new(),
+        1 => " (1 can't be: its before-value is unknown)".to_owned(),
+        several => format!(" ({several} can't be: their before-values are unknown)"),
+    }
+}
+
+/// What is said of a name that is not found and looks as if a table had cut it short.
+pub(crate) fn shortened(name: &str) -> Option<String> {
+    name.contains('…').then(|| {
+        let shown = clean(name);
+        format!(
+            "`{shown}` was shortened where it was shown: give the whole name, as --json or a wider terminal shows it"
+        )
+    })
 }
 
 /// A rule may have left the rulebook since; so its name is looked at only when it has changed nothing.
@@ -170,6 +194,7 @@ fn table(items: &[Item]) -> Table {
     for item in items {
         let back = match &item.then {
             Then::PutBack { .. } => Cell::new(item.then.said()).yellow(),
+            Then::Unknown { .. } => Cell::new(item.then.said()).red(),
             Then::AlreadySo | Then::Left { .. } => Cell::new(item.then.said()).dim(),
         };
         table.row([
@@ -193,7 +218,7 @@ async fn put_back(
     item: &Item,
 ) -> Result<Result<String, String>> {
     let Some(action) = item.then.action() else { return Ok(Ok(String::new())) };
-    let rule = format!("undo {rule}");
+    let rule = format!("{UNDO}{rule}");
     let clock = Clock::system();
     let step = Step {
         key: StepKey::new(&item.event, run, &rule, action),
@@ -207,7 +232,7 @@ async fn put_back(
         rulebook: String::new(),
         decided_at: clock.now(),
         facts: Facts::default(),
-        verdicts: vec![RuleVerdict { rule, verdict: Verdict::Matched { steps: 1 } }],
+        verdicts: vec![RuleVerdict::new(&rule, Verdict::Matched { steps: 1 })],
         steps: vec![step.clone()],
         new_values: Vec::new(),
     };

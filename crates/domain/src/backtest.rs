@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::facts::{Facts, Needs};
 use crate::journal::scope;
 use crate::plan::{Decision, Verdict};
-use crate::rulebook::{Case, Outlook, Rule, Rulebook};
+use crate::rulebook::{Case, Outlook, Rule, Rulebook, shadow_memory};
 
 /// What each rule that does anything would do, or did.
 pub type Deeds = Vec<(String, Outlook)>;
@@ -61,7 +61,11 @@ impl<'b> Side<'b> {
             let scope = scope(event);
             for rule in &self.changed {
                 let memory = rule.memory().into_owned();
-                let before = facts.last_values.remove(&memory).flatten();
+                let before = facts.last_values.remove(&memory).or_else(|| {
+                    // A worker that only observed has it under the name of its own.
+                    facts.last_values.get(&shadow_memory(&rule.name)).cloned()
+                });
+                let before = before.flatten();
                 let seen = self.last.get(&(rule.name.as_str(), scope.clone()));
                 facts.last_values.insert(memory, seen.map(|last| last.value.clone()).or(before));
             }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::rulebook::{Rulebook, shadow_memory};
+
 /// Something a rule wants to know before it can decide; always about the event's own tenant and flow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,6 +134,29 @@ impl Facts {
     #[must_use]
     pub fn answered(&self) -> Self {
         Self { refused: Vec::new(), last_values: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// Those of a worker that only observes: the last values are those that it has seen itself, and have their names.
+    #[must_use]
+    pub fn observed(mut self) -> Self {
+        let values = std::mem::take(&mut self.last_values);
+        self.last_values = values.into_iter().map(|(rule, value)| (shadow_memory(&rule), value)).collect();
+        self
+    }
+
+    /// Those that [`Self::observed`] was made of: the rules find what they had read.
+    #[must_use]
+    pub fn as_in_life(&self, rulebook: &Rulebook) -> Self {
+        let mut facts = self.clone();
+        for rule in rulebook.rules() {
+            let memory = rule.memory().into_owned();
+            if let (false, Some(value)) =
+                (facts.last_values.contains_key(&memory), self.last_values.get(&shadow_memory(&rule.name)))
+            {
+                facts.last_values.insert(memory, value.clone());
+            }
+        }
+        facts
     }
 
     /// Why a need was refused, if it was.

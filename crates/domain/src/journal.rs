@@ -225,7 +225,7 @@ pub struct StepRecord {
     pub request: Option<String>,
     pub answer: Option<String>,
     pub error: Option<String>,
-    /// The schedule as it was before a step changed it; only rules with a limit have it read.
+    /// The schedule as it was before a step changed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
     pub changed_at: Timestamp,
@@ -259,6 +259,8 @@ pub struct EventRow {
     pub outcome: Outcome,
     /// Names of the rules that took it.
     pub rules: Vec<String>,
+    /// Those of them that took it in shadow, and did nothing.
+    pub shadow: Vec<String>,
     pub rulebook: Option<String>,
     /// How often it was delivered to a worker.
     pub deliveries: u32,

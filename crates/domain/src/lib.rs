@@ -23,3 +23,4 @@ pub mod signature;
 pub mod span;
 pub mod standin;
 pub mod storm;
+pub mod would;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::facts::Facts;
 use crate::names::EventId;
+use crate::rulebook::shadow_memory;
+use crate::would::Would;
 
 /// The run in which live events are decided. A replay has a run of its own, so that its steps are steps of their own.
 pub const LIVE: &str = "live";
@@ -78,6 +80,14 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// The rule took the event, in shadow: nothing was done for it.
+    #[must_use]
+    pub fn is_shadow(&self) -> bool {
+        matches!(self, Self::Shadow { .. } | Self::Broken { shadow: true, .. })
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
@@ -88,6 +98,16 @@ pub struct RuleVerdict {
     pub rule: String,
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// What the actions of a rule in shadow would have come to, one for each in their order; none where that was not recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would: Vec<Would>,
+}
+
+impl RuleVerdict {
+    #[must_use]
+    pub fn new(rule: &str, verdict: Verdict) -> Self {
+        Self { rule: rule.to_owned(), verdict, would: Vec::new() }
+    }
 }
 
 /// A new value of a rule's `changed` expression, remembered together with the decision.
@@ -133,6 +153,10 @@ impl Plan {
             if let Verdict::Broken { steps, shadow, .. } = &mut verdict.verdict {
                 (*steps, *shadow) = (0, true);
             }
+        }
+        // What live rules have seen stays as it is.
+        for new in &mut self.new_values {
+            new.rule = shadow_memory(&new.rule);
         }
         self.steps.clear();
         self

@@ -73,8 +73,8 @@ pub fn value(json: &mut Value) -> bool {
     }
 }
 
-/// Blanks every leaf; names stay.
-fn blank(json: &mut Value) -> bool {
+/// Blanks every leaf; names stay. True when something was taken out.
+pub fn blank(json: &mut Value) -> bool {
     match json {
         Value::Null => false,
         Value::Object(fields) => fields.values_mut().fold(false, |changed, field| blank(field) | changed),

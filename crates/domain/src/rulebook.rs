@@ -182,10 +182,14 @@ impl Rule {
     }
 }
 
-/// No rule has this name: none has a slash in it.
-pub(crate) fn shadow_memory(rule: &str) -> String {
-    format!("shadow/{rule}")
+/// Where what a rule in shadow has seen is remembered, and what a worker that only observes lets any rule remember. No rule
+/// has this name: none has a slash in it.
+#[must_use]
+pub fn shadow_memory(rule: &str) -> String {
+    if rule.starts_with(SHADOW) { rule.to_owned() } else { format!("{SHADOW}{rule}") }
 }
+
+const SHADOW: &str = "shadow/";
 
 /// An event to decide about, with what is known.
 #[derive(Debug, Clone, Copy)]

@@ -28,6 +28,9 @@ pub struct Comparison {
     pub events: u64,
     /// Events about which both did the same.
     pub same: u64,
+    /// Events about which the one to be replaced acted, decided by rulebooks in which the rule was not, or not in shadow: it
+    /// was not asked, so they are compared with nothing.
+    pub left_out: u64,
     /// Actions that only the shadow would have taken, by their word.
     pub would_add: BTreeMap<String, u64>,
     /// Actions that were taken and that the shadow would have left out, by their word.
@@ -76,9 +79,29 @@ pub fn compare(found: &mut BTreeMap<String, Comparison>, question: &Question, de
         let left_out = if question.against.is_some() { without(&done, &would) } else { Vec::new() };
         note(found, &given.rule, &decision.event, &without(&would, &done), &left_out);
     }
-    // The live rule acted, and its replacement kept silent.
+    // The live rule acted, and its replacement kept silent, or was not there.
     if let (Some(rule), Some(_), false, false) = (&question.rule, &question.against, spoke, done.is_empty()) {
-        note(found, rule, &decision.event, &[], &done);
+        if was_asked(decision, rule) {
+            note(found, rule, &decision.event, &[], &done);
+        } else {
+            found.entry(rule.clone()).or_default().left_out += 1;
+        }
+    }
+}
+
+/// Every rule of a rulebook has a verdict in what it decides.
+fn was_asked(decision: &Decision, rule: &str) -> bool {
+    let verdict = decision.verdicts.iter().find(|given| given.rule == rule).map(|given| &given.verdict);
+    match verdict {
+        None | Some(Verdict::Off | Verdict::Matched { .. } | Verdict::Broken { shadow: false, .. }) => false,
+        Some(
+            Verdict::OtherKind
+            | Verdict::NotHeld { .. }
+            | Verdict::Unchanged
+            | Verdict::Silenced { .. }
+            | Verdict::Shadow { .. }
+            | Verdict::Broken { shadow: true, .. },
+        ) => true,
     }
 }
 

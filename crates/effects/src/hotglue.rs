@@ -62,6 +62,11 @@ impl Api {
         &self.env_id
     }
 
+    /// Where a path is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        self.peer.url(path)
+    }
+
     /// Reachable, and does it take the key? The number of tenants says that it is the environment one means.
     pub(crate) async fn check(&self) -> Result<String, EffectError> {
         let path = self.tenants()?;

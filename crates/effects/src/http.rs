@@ -53,10 +53,6 @@ impl<'a> Call<'a> {
         Self { method: Method::GET, path, query: &[], body: None }
     }
 
-    pub(crate) fn put(path: &'a str, body: &'a Value) -> Self {
-        Self { method: Method::PUT, path, query: &[], body: Some(body) }
-    }
-
     pub(crate) fn post(path: &'a str, body: &'a Value) -> Self {
         Self { method: Method::POST, path, query: &[], body: Some(body) }
     }
@@ -168,6 +164,11 @@ impl Peer {
         Ok(Self { who, base, client, timeout, scrub })
     }
 
+    /// Where a path is.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     /// An answer of any status; an error only when there was none, or a page in its place.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Answer, EffectError> {
         let answer = self.any(call).await?;
@@ -179,7 +180,7 @@ impl Peer {
 
     /// Whatever is answered; an error only when nothing was.
     pub(crate) async fn any(&self, call: &Call<'_>) -> Result<Answer, EffectError> {
-        let url = format!("{}{}", self.base, call.path);
+        let url = self.url(call.path);
         let mut request = self.client.request(call.method.clone(), url);
         if !call.query.is_empty() {
             request = request.query(call.query);

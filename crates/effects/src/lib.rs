@@ -10,6 +10,7 @@ mod hotglue;
 mod http;
 mod outcome;
 mod question;
+mod request;
 mod scrub;
 mod slack;
 #[cfg(test)]

@@ -34,6 +34,13 @@ impl Scrub {
         })
     }
 
+    /// Takes out our own secrets, wherever they stand.
+    pub(crate) fn json(&self, json: Value) -> Value {
+        let text = json.to_string();
+        let clean = self.literal(&text);
+        if clean == text { json } else { serde_json::from_str(&clean).unwrap_or(Value::String(clean)) }
+    }
+
     /// Takes our own secrets out of an answer.
     pub(crate) fn bytes(&self, body: &mut Vec<u8>) {
         let holds = |secret: &SecretString| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::breaker::Sign;
 use domain::config::Slack as Settings;
 use domain::journal::Message;
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use crate::classify;
 use crate::http::{Answer, Call, Peer};
 use crate::outcome::{EffectError, Receipt, Told};
+use crate::request::Request;
 use crate::scrub::{self, Scrub};
 
 /// Slack cuts at 40,000 characters; the rest is room for our note.
@@ -68,9 +70,34 @@ impl Slack {
         Ok(Self { peer, way })
     }
 
-    /// Posts a text that is free of secrets already.
-    pub(crate) async fn post(&self, channel: Option<&str>, text: &str) -> Result<Receipt, EffectError> {
-        Ok(self.send(channel, text).await?.0)
+    /// The call that posts a text, which is free of secrets already. Pure.
+    pub(crate) fn request(&self, channel: Option<&str>, text: &str) -> Result<Request, EffectError> {
+        let text = cut(text);
+        let (path, body) = match &self.way {
+            Way::Token { channel: configured } => {
+                let channel = channel.or(configured.as_deref()).filter(|channel| !channel.is_empty());
+                let channel = channel.ok_or_else(|| {
+                    EffectError::permanent(
+                        "no channel for this Slack message: set `channel` in [slack] or in the rule",
+                    )
+                })?;
+                (POST_MESSAGE, json!({"channel": channel, "text": text, "unfurl_links": false}))
+            }
+            Way::Webhook => ("", json!({"text": text})),
+        };
+        Ok(Request { method: Method::POST, path: path.to_owned(), body })
+    }
+
+    /// Where a path is; not of an incoming webhook, whose address is a secret.
+    pub(crate) fn url(&self, path: &str) -> String {
+        match self.way {
+            Way::Token { .. } => self.peer.url(path),
+            Way::Webhook => "the incoming webhook".to_owned(),
+        }
+    }
+
+    pub(crate) async fn post(&self, request: &Request) -> Result<Receipt, EffectError> {
+        Ok(self.send(request).await?.0)
     }
 
     /// Posts a text, or puts it in the place of that of an earlier message. Both are free of secrets already.
@@ -87,7 +114,7 @@ impl Slack {
                 Ok(Told::Gone { why: "an incoming webhook can't update a message".to_owned() })
             }
             (None, _) => {
-                let (receipt, answer) = self.send(channel, text).await?;
+                let (receipt, answer) = self.send(&self.request(channel, text)?).await?;
                 let named = |name| answer.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
                 let message = named("channel")
                     .zip(named("ts"))
@@ -111,23 +138,14 @@ impl Slack {
         Ok(Told::Updated(Receipt::new(format!("{LABEL} {told}"), answer.short())))
     }
 
-    async fn send(&self, channel: Option<&str>, text: &str) -> Result<(Receipt, Value), EffectError> {
-        let text = cut(text);
-        let (path, label, body) = match &self.way {
-            Way::Token { channel: configured } => {
-                let channel = channel.or(configured.as_deref()).filter(|channel| !channel.is_empty());
-                let channel = channel.ok_or_else(|| {
-                    EffectError::permanent(
-                        "no channel for this Slack message: set `channel` in [slack] or in the rule",
-                    )
-                })?;
-                let body = json!({"channel": channel, "text": text, "unfurl_links": false});
-                (POST_MESSAGE, "POST chat.postMessage", body)
-            }
-            Way::Webhook => ("", "POST incoming webhook", json!({"text": text})),
+    async fn send(&self, request: &Request) -> Result<(Receipt, Value), EffectError> {
+        let label = match self.way {
+            Way::Token { .. } => "POST chat.postMessage",
+            Way::Webhook => "POST incoming webhook",
         };
-        let answer = self.peer.call(&Call::post(path, &body)).await?;
-        let told = scrub::shortened(&text, 200);
+        let answer = self.peer.call(&request.call()).await?;
+        let body = &request.body;
+        let told = scrub::shortened(body["text"].as_str().unwrap_or_default(), 200);
         let request = match body.get("channel") {
             Some(channel) => format!("{label} {}", json!({"channel": channel, "text": told})),
             None => format!("{label} {}", json!({"text": told})),

@@ -6,6 +6,7 @@ mod question;
 mod reading;
 mod secrets;
 mod slack;
+mod would;
 mod writing;
 
 use std::path::Path;

@@ -9,17 +9,22 @@ use domain::config::{Config, Hotglue, SecretRef, Slack as SlackSettings};
 use domain::facts::{Fact, Need};
 use domain::journal::{Before, Message};
 use domain::schema::Schema;
+use domain::would::{Call, Would};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::hotglue::Api;
 use crate::outcome::{Check, EffectError, Receipt, Service, Told};
 use crate::question::Question;
+use crate::request::Request;
 use crate::scrub::{self, Scrub};
 use crate::slack::{Door as SlackDoor, Slack};
 
 /// Most characters of a request that a receipt keeps.
 const LONGEST_REQUEST: usize = 600;
+
+/// Stands for an expression that only hotglue knows.
+const READ_BACK: &str = "(as hotglue reports it)";
 
 /// hotglue's environments and Slack. Cheap to share behind an `Arc`; every call opens or reuses a connection.
 pub struct World {
@@ -160,16 +165,21 @@ impl World {
     /// # Errors
     /// [`EffectError`]; when it is uncertain the effect may have taken place.
     pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
-        self.perform_after(0, action).await
+        self.perform_after(0, action, None).await
     }
 
     /// Does it after so many attempts that may have had the effect (their answer was lost). What can't be looked up then is
-    /// done once more at most.
+    /// done once more at most. `schedule`: as it was read just now, for a change that needs its expression.
     ///
     /// # Errors
     /// As of [`World::perform`]; and [`EffectError::Unknown`].
-    pub async fn perform_after(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
-        let receipt = self.act(lost, action).await.map_err(|error| error.scrubbed(&self.scrub))?;
+    pub async fn perform_after(
+        &self,
+        lost: u32,
+        action: &Action,
+        schedule: Option<&Before>,
+    ) -> Result<Receipt, EffectError> {
+        let receipt = self.act(lost, action, schedule).await.map_err(|error| error.scrubbed(&self.scrub))?;
         Ok(self.scrubbed(&receipt))
     }
 
@@ -205,20 +215,87 @@ impl World {
         })
     }
 
-    async fn act(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
+    async fn act(
+        &self,
+        lost: u32,
+        action: &Action,
+        schedule: Option<&Before>,
+    ) -> Result<Receipt, EffectError> {
+        match action {
+            Action::Slack { .. } => self.slack()?.post(&self.request(action, "")?).await,
+            Action::SetSchedule { place, which, connector_id, expression, enabled } => {
+                let api = self.api(place)?;
+                let mut read_back = String::new();
+                if expression.is_none() {
+                    let scope = connector_id.as_deref();
+                    match api.read_back(place, *which, scope, schedule, *enabled).await? {
+                        Ok(expression) => read_back = expression,
+                        Err(nothing) => return Ok(nothing),
+                    }
+                }
+                api.set_schedule(&self.request(action, &read_back)?).await
+            }
+            Action::LinkTarget { place, target } => {
+                self.api(place)?.link_target(place, target, &self.request(action, "")?).await
+            }
+            Action::RunJob { place, name, .. } => {
+                self.api(place)?.run_job(name, lost, &self.request(action, "")?).await
+            }
+        }
+    }
+
+    /// The call that an action comes to in the end. Pure: all that is done and all that is only noted has it from here.
+    fn request(&self, action: &Action, read_back: &str) -> Result<Request, EffectError> {
         match action {
             Action::Slack { channel, text } => {
-                self.slack()?.post(channel.as_deref(), &self.scrub.text(text)).await
+                self.slack()?.request(channel.as_deref(), &self.scrub.text(text))
             }
-            Action::SetSchedule { place, which, connector_id, expression, enabled } => {
-                let (scope, expression) = (connector_id.as_deref(), expression.as_deref());
-                self.api(place)?.set_schedule(place, *which, scope, expression, *enabled).await
+            Action::SetSchedule { place, .. } | Action::RunJob { place, .. } => {
+                self.api(place)?.request(action, read_back, &Value::Null)
             }
             Action::LinkTarget { place, target } => {
                 let config = self.target_config(place, target);
-                self.api(place)?.link_target(place, target, config).await
+                self.api(place)?.request(action, read_back, &config)
             }
-            Action::RunJob { place, tap, name } => self.api(place)?.run_job(place, tap, name, lost).await,
+        }
+    }
+
+    /// What [`World::perform`] would call, without calling anyone. What it would look up before is told as a condition.
+    #[must_use]
+    pub fn would(&self, action: &Action) -> Would {
+        let condition = match action {
+            Action::SetSchedule { expression: None, enabled: true, .. } => {
+                Some("with the expression that hotglue reports; where it reports none, the step fails")
+            }
+            Action::SetSchedule { expression: None, enabled: false, .. } => Some(
+                "with the expression that hotglue reports; where it reports none, there is nothing to switch off",
+            ),
+            Action::Slack { .. } | Action::SetSchedule { .. } => None,
+            Action::LinkTarget { .. } => Some("unless the target is linked already"),
+            Action::RunJob { .. } => Some("unless a job of this name is listed"),
+        };
+        let request = self.request(action, READ_BACK).and_then(|request| {
+            let url = match action {
+                Action::Slack { .. } => self.slack()?.url(&request.path),
+                Action::SetSchedule { place, .. }
+                | Action::LinkTarget { place, .. }
+                | Action::RunJob { place, .. } => self.api(place)?.url(&request.path),
+            };
+            Ok((request, url))
+        });
+        match request {
+            Ok((mut request, url)) => {
+                if let Action::LinkTarget { .. } = action {
+                    domain::redact::blank(&mut request.body["target"]["config"]);
+                }
+                Would::Call(Call {
+                    method: request.method.to_string(),
+                    url: self.scrub.literal(&url),
+                    body: self.scrub.json(request.body),
+                    condition: condition.map(str::to_owned),
+                })
+            }
+            Err(error) => Would::Fail { why: error.scrubbed(&self.scrub).why().to_owned() },
         }
     }
 

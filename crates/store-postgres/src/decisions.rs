@@ -246,17 +246,20 @@ async fn mark_event(connection: &mut PgConnection, decision: &Decision) -> Resul
         })
         .map(|given| text(&given.rule).into_owned())
         .collect();
+    let in_shadow = decision.verdicts.iter().filter(|given| given.verdict.is_shadow());
+    let shadow: Vec<String> = in_shadow.map(|given| text(&given.rule).into_owned()).collect();
     let (event, rulebook) = (decision.event.as_str(), text(&decision.rulebook));
     let rulebook = &*rulebook;
     let decided_at = micros(decision.decided_at);
     sqlx::query!(
-        "UPDATE events SET rules = $2, rulebook = $3, decided_at = $4,
+        "UPDATE events SET rules = $2, rulebook = $3, decided_at = $4, shadow = $5,
            outcome = CASE outcome WHEN 'no_rule' THEN 'open' ELSE outcome END
          WHERE id = $1",
         event,
         &took,
         rulebook,
-        decided_at
+        decided_at,
+        &shadow
     )
     .execute(connection)
     .await?;

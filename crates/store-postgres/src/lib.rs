@@ -267,6 +267,10 @@ impl PostgresStore {
         write!(self, |transaction| undo::note_before(transaction, step, before))
     }
 
+    pub async fn before(&self, step: &StepKey) -> Result<Option<Before>, StoreError> {
+        read!(self, |connection| undo::before(connection, step))
+    }
+
     pub async fn schedule_changes(
         &self,
         rule: &str,

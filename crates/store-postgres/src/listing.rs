@@ -32,6 +32,7 @@ struct Row {
     outcome: String,
     why: Option<String>,
     rules: Vec<String>,
+    shadow: Vec<String>,
     rulebook: Option<String>,
     deliveries: i64,
     failures: i64,
@@ -63,6 +64,7 @@ impl Row {
             },
             outcome: outcome(&self.outcome)?,
             rules: self.rules,
+            shadow: self.shadow,
             rulebook: self.rulebook,
             deliveries: count(self.deliveries),
             failures: count(self.failures),
@@ -78,8 +80,8 @@ macro_rules! select_rows {
         sqlx::query_as!(
             Row,
             "SELECT row, id, kind, source, endpoint, env_id, flow_id, tenant, job_id, job_name, tap, target,
-               connector, status, sync_type, error, occurred_at, received_at, outcome, why, rules, rulebook,
-               deliveries, failures, stream_sequence
+               connector, status, sync_type, error, occurred_at, received_at, outcome, why, rules, shadow,
+               rulebook, deliveries, failures, stream_sequence
              FROM events WHERE " + $rest,
             $($argument),*
         )

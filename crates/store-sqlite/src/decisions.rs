@@ -230,16 +230,19 @@ async fn mark_event(connection: &mut SqliteConnection, decision: &Decision) -> R
         })
         .map(|given| given.rule.as_str())
         .collect();
+    let in_shadow = decision.verdicts.iter().filter(|given| given.verdict.is_shadow());
+    let shadow = to_json(&in_shadow.map(|given| given.rule.as_str()).collect::<Vec<_>>())?;
     let (event, rules, rulebook) = (decision.event.as_str(), to_json(&took)?, text(&decision.rulebook));
     let decided_at = micros(decision.decided_at);
     sqlx::query!(
-        "UPDATE events SET rules = ?2, rulebook = ?3, decided_at = ?4,
+        "UPDATE events SET rules = ?2, rulebook = ?3, decided_at = ?4, shadow = ?5,
            outcome = CASE outcome WHEN 'no_rule' THEN 'open' ELSE outcome END
          WHERE id = ?1",
         event,
         rules,
         rulebook,
-        decided_at
+        decided_at,
+        shadow
     )
     .execute(connection)
     .await?;

@@ -27,6 +27,19 @@ pub(crate) async fn note_before(
     Ok(())
 }
 
+/// What was noted of a step.
+pub(crate) async fn before(
+    connection: &mut SqliteConnection,
+    step: &StepKey,
+) -> Result<Option<Before>, Trouble> {
+    let step = text(step.as_str());
+    let step = &*step;
+    let noted = sqlx::query_scalar!("SELECT schedule_before FROM steps WHERE key = ?1", step)
+        .fetch_optional(connection)
+        .await?;
+    noted.flatten().map(|before| from_json(&before, "a schedule as it was")).transpose()
+}
+
 /// Changes of schedules that a rule has carried out in a time (`until` not included), oldest first.
 pub(crate) async fn schedule_changes(
     connection: &mut SqliteConnection,

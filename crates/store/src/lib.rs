@@ -216,6 +216,11 @@ impl Store {
         either!(self, store => store.note_before(step, before))
     }
 
+    /// What [`Self::note_before`] has noted of a step.
+    pub async fn before(&self, step: &StepKey) -> Result<Option<Before>, StoreError> {
+        either!(self, store => store.before(step))
+    }
+
     /// Changes of schedules that a rule has carried out from `since` on and before `until`, oldest first.
     pub async fn schedule_changes(
         &self,

@@ -1,15 +1,12 @@
-//! The hand on the brake, seen from a worker: what rules with a limit need besides, and telling people of a pause.
+//! The hand on the brake, seen from a worker: which rules have a limit, and telling people of a pause.
 //! Whether a rule pauses is decided where its decision is written down, in the event log, for all workers alike.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use domain::action::Action;
 use domain::event::Event;
-use domain::journal::{Before, Paused};
-use domain::plan::Step;
+use domain::journal::Paused;
 use domain::rulebook::{Limit, Rulebook};
-use effects::EffectError;
 use jiff::Timestamp;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
@@ -30,27 +27,6 @@ pub(crate) fn tenant(event: &Event) -> String {
 /// The rules that have one.
 pub(crate) fn limits(rulebook: &Rulebook) -> Vec<(String, Limit)> {
     rulebook.rules().iter().filter_map(|rule| Some((rule.name.clone(), rule.limit?))).collect()
-}
-
-/// Reads and notes how a schedule is before a step of a rule with a limit changes it, so that it can be put back. That it
-/// can't be read stops nothing.
-pub(crate) async fn note_before(deps: &Deps, tenant: &str, step: &Step) -> Result<(), StoreError> {
-    let Action::SetSchedule { .. } = step.action else { return Ok(()) };
-    let rulebook = deps.rules.current();
-    if !rulebook.rules().iter().any(|rule| rule.name == step.rule && rule.limit.is_some()) {
-        return Ok(());
-    }
-    let service = deps.world.called_for(&step.action);
-    // Then the step itself is not performed now either.
-    let Ok(pass) = deps.circuits.enter(&service, tenant).await else { return Ok(()) };
-    let Some(read) = deps.cut.run_until_cancelled(deps.world.schedule_before(&step.action)).await else {
-        return Ok(());
-    };
-    let (sign, why) =
-        read.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (domain::breaker::Sign::Well, ""));
-    pass.ended(sign, why);
-    let before = read.unwrap_or_else(|error: EffectError| Before::No { why: error.why().to_owned() });
-    deps.store.note_before(&step.key, &before).await
 }
 
 /// Tells people of pauses, in Slack once for each, and in gauges and readiness for as long as they last.

@@ -38,6 +38,8 @@ pub(crate) struct Circuits {
     breakers: Mutex<BTreeMap<Service, Breaker>>,
     /// Of the services that can be asked without an effect.
     questions: BTreeMap<Service, Question>,
+    /// Why those that are down are, in the words of the call that said so first: the same for all that waits.
+    causes: Mutex<BTreeMap<Service, String>>,
     parked: Parked,
     hotglue: Option<DefaultDirectRateLimiter>,
     slack: Option<DefaultDirectRateLimiter>,
@@ -76,6 +78,7 @@ impl Circuits {
         Self {
             breakers: Mutex::default(),
             questions,
+            causes: Mutex::default(),
             parked: Parked::default(),
             hotglue: limit(config.hotglue.max_per_second),
             slack: limit(config.slack.as_ref().and_then(|slack| slack.max_per_second)),
@@ -124,6 +127,15 @@ impl Circuits {
             self.permit(service, tenant)?;
         }
         Ok(Pass { circuits: self, service: service.clone(), tenant: tenant.to_owned(), told: false })
+    }
+
+    /// What is said of an event whose call is not made now.
+    pub(crate) fn why_held(&self, service: &Service) -> String {
+        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        match causes.get(service) {
+            Some(cause) => format!("{service} is not called right now: {cause}"),
+            None => format!("{service} is not called right now: it asked us to slow down"),
+        }
     }
 
     /// An event of `tenant` goes back to the queue for so long at least, because something that it needs is not called now. Answers for
@@ -218,6 +230,13 @@ impl Circuits {
             self.opened.notify_waiters();
         }
         if before != after {
+            let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+            if after {
+                causes.insert(service.clone(), why.to_owned())
+            } else {
+                causes.remove(service)
+            };
+            drop(causes);
             self.metrics.circuit(&service.to_string(), after);
             let topic = format!("circuit of {service}");
             if after {

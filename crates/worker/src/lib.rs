@@ -5,6 +5,7 @@
 //! Start reading at [`run`], then [`intake`] (which way an event goes) and [`process`] (one event).
 
 pub mod args;
+mod before;
 mod brake;
 mod circuits;
 mod intake;

@@ -7,10 +7,10 @@ use domain::breaker::Sign;
 use domain::event::Event;
 use domain::facts::{Fact, Facts, Need, Needs};
 use domain::journal::{Arrival, Brake, Outcome, Seen, Verdicts, scope};
-use domain::plan::{Decision, Plan, Verdict};
+use domain::plan::{Decision, Plan, RuleVerdict, Verdict};
 use domain::retry::{self, Next};
-use domain::rulebook::{Case, Rulebook};
-use effects::{EffectError, Service};
+use domain::rulebook::{Case, Rulebook, shadow_memory};
+use effects::EffectError;
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -234,7 +234,8 @@ async fn decide(
         };
         match rulebook.decide(&case) {
             Ok(plan) => {
-                let plan = if deps.observe { plan.observed() } else { plan };
+                let (plan, facts) =
+                    if deps.observe { (plan.observed(), facts.observed()) } else { (plan, facts) };
                 let replaced = before.as_ref().map(|before| before.decided_at);
                 let plan = match before {
                     Some(before) => before.mended(plan),
@@ -265,7 +266,8 @@ async fn gather(
     for need in needs {
         let fact = match need {
             Need::LastValue { rule } => {
-                let value = deps.store.last_value(rule, &scope(event)).await?;
+                let memory = if deps.observe { shadow_memory(rule) } else { rule.clone() };
+                let value = deps.store.last_value(&memory, &scope(event)).await?;
                 Fact::LastValue { rule: rule.clone(), value }
             }
             Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
@@ -290,11 +292,9 @@ async fn gather(
 /// The fact, or why hotglue will not tell it however often it is asked.
 async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact, String>, Stop> {
     let service = deps.world.asked_about(place);
-    let pass = deps
-        .circuits
-        .enter(&service, &place.tenant)
-        .await
-        .map_err(|wait| Stop::NotNow(held(&service), deps.circuits.parks(&place.tenant, wait)))?;
+    let pass = deps.circuits.enter(&service, &place.tenant).await.map_err(|wait| {
+        Stop::NotNow(deps.circuits.why_held(&service), deps.circuits.parks(&place.tenant, wait))
+    })?;
     let Some(answer) = deps.cut.run_until_cancelled(deps.world.observe(place, need)).await else {
         return Err(Stop::NotNow(CUT.to_owned(), HANDED_BACK));
     };
@@ -316,11 +316,6 @@ async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact,
         }
         EffectError::Permanent { why } | EffectError::Unknown { why } => Ok(Err(why)),
     }
-}
-
-/// What is said of an event whose call is not made now.
-pub(crate) fn held(service: &Service) -> String {
-    format!("{service} is not called right now: it is down as a whole, or asked us to slow down")
 }
 
 /// How long to wait after a failure that is not this event's: it uses up no attempt. None when it may be the event's own.
@@ -345,7 +340,7 @@ async fn write_down(
         rulebook: rulebook.version().to_owned(),
         decided_at: deps.clock.now(),
         facts,
-        verdicts: plan.verdicts,
+        verdicts: rehearsed(deps, plan.verdicts),
         steps: plan.steps,
         new_values: plan.new_values,
     };
@@ -360,6 +355,18 @@ async fn write_down(
         count(deps, &decision);
     }
     Ok(written)
+}
+
+/// What rules in shadow would have called is noted with what they would have done.
+fn rehearsed(deps: &Deps, mut verdicts: Vec<RuleVerdict>) -> Vec<RuleVerdict> {
+    for given in &mut verdicts {
+        if let Verdict::Shadow { actions } = &given.verdict
+            && given.would.is_empty()
+        {
+            given.would = actions.iter().map(|action| deps.world.would(action)).collect();
+        }
+    }
+    verdicts
 }
 
 fn count(deps: &Deps, decision: &Decision) {

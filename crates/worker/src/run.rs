@@ -291,7 +291,7 @@ async fn alone_still(bus: &Bus, stop: CancellationToken) {
     }
 }
 
-/// A step makes three calls at most, and one more when it is refused, after its turns under the configured rate have come; the rest is for a slow machine.
+/// A step makes two calls at most (what it looks up and what it changes), and one more for each that is refused, after its turns under the configured rate have come; the rest is for a slow machine.
 fn lease(config: &Config, concurrency: u16) -> Duration {
     let slack = config.slack.as_ref();
     let timeout = config.hotglue.timeout.max(slack.map(|slack| slack.timeout).unwrap_or_default());

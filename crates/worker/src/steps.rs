@@ -1,21 +1,23 @@
 //! The steps of a decision: claim → perform → settle, one at a time within a rule.
 
-use std::borrow::Cow;
+mod corrected;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use domain::action::{Action, Which};
+use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{Claim, MayPost, NOTHING_TO_SWITCH_OFF, StepEnd, StepState, Turn};
+use domain::journal::{Claim, MayPost, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt, Service};
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
 
-use crate::{Deps, brake, process, storms};
+use self::corrected::{Before, corrected, idle};
+use crate::{Deps, before, process, storms};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -90,6 +92,19 @@ enum Went {
     Held,
     /// It is told with others of its kind.
     Folded,
+}
+
+/// Why a call was not made, or came to nothing.
+pub(crate) enum Stopped {
+    /// What it needs is not called for so long.
+    Held(Duration),
+    /// The worker stops.
+    Cut,
+    Failed {
+        error: EffectError,
+        /// The service as a whole.
+        is_down: bool,
+    },
 }
 
 /// Whom and when a step is about.
@@ -186,43 +201,6 @@ fn doubt(step: &Step) -> &'static str {
     }
 }
 
-/// What came of the steps before, as far as a message must tell it.
-#[derive(Debug, Default)]
-struct Before<'a> {
-    /// A newer event had set the same schedule.
-    superseded: Vec<&'a Action>,
-    /// Was to be switched off, and nobody knows of it.
-    idle: Vec<&'a Action>,
-}
-
-impl Before<'_> {
-    /// What a message says of the steps before it is so.
-    fn is_as_written(&self) -> bool {
-        self.superseded.is_empty() && self.idle.is_empty()
-    }
-}
-
-/// Those of the steps that found nothing to switch off. Read from the ledger: another worker may have done them.
-async fn idle<'a>(
-    deps: &Deps,
-    event: &Event,
-    run: &str,
-    steps: &'a [Step],
-) -> Result<Vec<&'a Action>, StoreError> {
-    let may_be =
-        |step: &&Step| matches!(step.action, Action::SetSchedule { enabled: false, expression: None, .. });
-    if !steps.iter().any(|step| may_be(&step)) {
-        return Ok(Vec::new());
-    }
-    let records = deps.store.steps_of(&event.id, run).await?;
-    let found_none = |step: &&Step| {
-        records.iter().any(|record| {
-            record.step.key == step.key && record.answer.as_deref() == Some(NOTHING_TO_SWITCH_OFF)
-        })
-    };
-    Ok(steps.iter().filter(may_be).filter(found_none).map(|step| &step.action).collect())
-}
-
 async fn skip(deps: &Deps, step: &Step, why: &str) -> Result<(), StoreError> {
     let now = deps.clock.now();
     // No turn is needed for what is not done.
@@ -291,17 +269,16 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
     if let Some(end) = StepEnd::untried(repeatable, begun) {
         return settle(deps, step, turn, end).await;
     }
-    brake::note_before(deps, about.tenant, step).await?;
+    let schedule = match before::read(deps, about.tenant, step).await? {
+        Ok(schedule) => schedule,
+        Err(stopped) => return not_made(deps, about, step, turn, stopped).await,
+    };
     let service = deps.world.called_for(&step.action);
     // Slack knows no tenants: two messages that it does not take are as good a sign as two tenants are of hotglue.
     let of = if service == Service::Slack { step.key.as_str() } else { about.tenant };
     let pass = match deps.circuits.enter(&service, of).await {
         Ok(pass) => pass,
-        Err(wait) => {
-            let why = process::held(&service);
-            settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: false }).await?;
-            return Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait)));
-        }
+        Err(wait) => return not_made(deps, about, step, turn, Stopped::Held(wait)).await,
     };
     // A process that was stopped, or a machine that slept, goes on as if no time had passed.
     let late = || {
@@ -314,7 +291,8 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: false }).await?;
         return Ok(Went::Busy(LOOK_AGAIN));
     }
-    let performed = while_ours(deps.world.perform_after(begun, &action), || turn.is_some() && late());
+    let performed =
+        while_ours(deps.world.perform_after(begun, &action, schedule.as_ref()), || turn.is_some() && late());
     let performed = match deps.cut.run_until_cancelled(performed).await {
         Some(Some(performed)) => performed,
         Some(None) => {
@@ -368,6 +346,42 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
     }
 }
 
+/// A call that comes before the change was not made or failed, or the change itself was not called for: surely nothing was
+/// changed.
+async fn not_made(
+    deps: &Deps,
+    about: About<'_>,
+    step: &Step,
+    turn: Option<&Turn>,
+    stopped: Stopped,
+) -> Result<Went, StoreError> {
+    let again = |why: String| StepEnd::Again { why, uncertain: false };
+    match stopped {
+        Stopped::Held(wait) => {
+            let why = deps.circuits.why_held(&deps.world.called_for(&step.action));
+            settle(deps, step, turn, again(why.clone())).await?;
+            Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait)))
+        }
+        Stopped::Cut => {
+            settle(deps, step, turn, again(process::CUT.to_owned())).await?;
+            Ok(Went::NotNow(process::CUT.to_owned(), process::HANDED_BACK))
+        }
+        Stopped::Failed { error: EffectError::Transient { why, after, sign, .. }, is_down } => {
+            let wait = process::wait_without_blame(sign, is_down, after);
+            match (settle(deps, step, turn, again(why)).await?, wait) {
+                (Went::Wait(why, _), Some(wait)) => {
+                    Ok(Went::NotNow(why, deps.circuits.parks(about.tenant, wait)))
+                }
+                (Went::Wait(why, _), None) => Ok(Went::Wait(why, after)),
+                (went, _) => Ok(went),
+            }
+        }
+        Stopped::Failed { error: EffectError::Permanent { why } | EffectError::Unknown { why }, .. } => {
+            settle(deps, step, turn, StepEnd::Failed { why }).await
+        }
+    }
+}
+
 /// Goes on with an action until `late`: an action that makes several calls makes no further one once its turn may be another's.
 async fn while_ours<T>(action: impl Future<Output = T>, late: impl Fn() -> bool) -> Option<T> {
     let mut action = pin!(action);
@@ -400,41 +414,6 @@ async fn written_down(
             return Err(StoreError::Unavailable(why));
         }
         wait = (wait * 2).min(WRITE_AGAIN_MOST);
-    }
-}
-
-/// A message that follows steps which turned out otherwise says so: its text was written before.
-fn corrected<'a>(action: &'a Action, before: &Before<'_>) -> Cow<'a, Action> {
-    let Action::Slack { channel, text } = action else { return Cow::Borrowed(action) };
-    let schedules = |actions: &[&Action]| -> Vec<Which> {
-        let schedules = actions.iter().filter_map(|action| match action {
-            Action::SetSchedule { which, .. } => Some(*which),
-            _ => None,
-        });
-        schedules.collect()
-    };
-    let mut text = Cow::Borrowed(text.as_str());
-    let left: Vec<_> = schedules(&before.superseded).into_iter().map(Which::as_str).collect();
-    if !left.is_empty() {
-        let s = if left.len() == 1 { "" } else { "s" };
-        let left = left.join(" and ");
-        text.to_mut().push_str(&format!(
-            "\n:warning: Not so: a newer event had already set the {left} schedule{s}, and that stands."
-        ));
-    }
-    for which in schedules(&before.idle) {
-        let setting = match which {
-            Which::Source => "schedule",
-            Which::Target => "target_schedule",
-        };
-        text.to_mut().push_str(&format!(
-            "\n:information_source: hotglue reports no {} schedule here: nothing was switched off; if there is one, set `{setting}` of the flow in [[hotglue.flow]].",
-            which.as_str()
-        ));
-    }
-    match text {
-        Cow::Borrowed(_) => Cow::Borrowed(action),
-        Cow::Owned(text) => Cow::Owned(Action::Slack { channel: channel.clone(), text }),
     }
 }
 

@@ -242,7 +242,9 @@ pub(super) async fn schedule_is_remembered_as_it_was_before_the_first_change(sto
     let claimed =
         |second: i64| store.claim(&steps[0], turn.as_ref(), "w", at(second), Duration::from_secs(1));
     claimed(1).await.unwrap();
+    assert_eq!(store.before(&steps[0]).await.unwrap(), None);
     store.note_before(&steps[0], &was("ENABLED")).await.unwrap();
+    assert_eq!(store.before(&steps[0]).await.unwrap(), Some(was("ENABLED")));
     let uncertain = StepEnd::Again { why: "timeout".to_owned(), uncertain: true };
     store.settle(&steps[0], turn.as_ref(), "w", &uncertain, at(2)).await.unwrap();
     claimed(10).await.unwrap();

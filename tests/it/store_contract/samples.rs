@@ -107,7 +107,7 @@ pub(super) fn decision(number: u64, run: &str, actions: &[Action]) -> Decision {
 }
 
 pub(super) fn verdict(rule: &str, verdict: Verdict) -> RuleVerdict {
-    RuleVerdict { rule: rule.to_owned(), verdict }
+    RuleVerdict::new(rule, verdict)
 }
 
 pub(super) fn value(rule: &str, value: &str) -> NewValue {

@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn of_rules_that_do_not_hold_the_one_that_came_closest_is_named() {
         let rulebook = Rulebook::built_in();
-        let verdict = |rule: &str, verdict| RuleVerdict { rule: rule.to_owned(), verdict };
+        let verdict = RuleVerdict::new;
         let verdicts = [
             verdict("job-failed", Verdict::NotHeld { line: 1, why: None }),
             verdict("link-made", Verdict::OtherKind),

@@ -54,7 +54,7 @@ fn table(rows: &[EventRow], now: Timestamp, for_person: bool) -> Table {
             Cell::new(&row.event.tenant),
             Cell::new(tap(row)),
             outcome(row.outcome),
-            Cell::new(row.rules.join(",")),
+            Cell::new(rules(row).join(",")),
             Cell::new(why(row)),
         ]);
     }
@@ -64,6 +64,15 @@ fn table(rows: &[EventRow], now: Timestamp, for_person: bool) -> Table {
 /// The beginning of an id, enough to name it again.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT).unwrap_or(id)
+}
+
+/// The rules that took it; those that did nothing, because they are in shadow, say so.
+pub(super) fn rules(row: &EventRow) -> Vec<String> {
+    let marked = row
+        .rules
+        .iter()
+        .map(|rule| if row.shadow.contains(rule) { format!("{rule} (shadow)") } else { rule.clone() });
+    marked.collect()
 }
 
 /// Discovers and connections name a connector where a job names a tap.
@@ -107,6 +116,16 @@ mod tests {
             )
         );
         assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
+    fn a_rule_in_shadow_is_marked() {
+        let row = EventRow {
+            rules: vec!["acts".to_owned(), "watches".to_owned()],
+            shadow: vec!["watches".to_owned()],
+            ..row()
+        };
+        assert_eq!(rules(&row), ["acts", "watches (shadow)"]);
     }
 
     #[test]

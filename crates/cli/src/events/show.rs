@@ -123,7 +123,7 @@ impl Page {
             outcome = format!("{outcome}: {}", first_line(why));
         }
         field("outcome", outcome);
-        field("rules", clean(&row.rules.join(", ")).into_owned());
+        field("rules", clean(&super::list::rules(row).join(", ")).into_owned());
         field("kind", event.kind.clone());
         for (name, value) in [
             ("status", &event.status),
@@ -190,6 +190,9 @@ impl Page {
                 field(name, value);
             }
         }
+        if let Some(before) = &record.before {
+            field("before", &before.summary());
+        }
         if record.perhaps_twice {
             field("note", "an earlier attempt may have had the effect too");
         }
@@ -223,7 +226,7 @@ pub(crate) fn facts(facts: &domain::facts::Facts) -> Vec<String> {
     lines
 }
 
-fn rule(RuleVerdict { rule, verdict: said }: &RuleVerdict) -> String {
+fn rule(RuleVerdict { rule, verdict: said, .. }: &RuleVerdict) -> String {
     let (mark, words) = verdict(said);
     format!("  {mark} {} {words}", clean(rule))
 }

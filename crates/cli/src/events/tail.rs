@@ -104,7 +104,7 @@ fn line(row: &EventRow) -> String {
         super::outcome(row.outcome),
         " ".repeat(8_usize.saturating_sub(row.outcome.as_str().len())),
     );
-    for more in [clean(&row.rules.join(",")).into_owned(), why(row).into_owned()] {
+    for more in [clean(&super::list::rules(row).join(",")).into_owned(), why(row).into_owned()] {
         if !more.is_empty() {
             line.push_str("  ");
             line.push_str(&more);

@@ -1,13 +1,17 @@
 //! An explanation as a person reads it.
 
+use domain::action::Action;
 use domain::journal::{StepRecord, StepState};
-use domain::plan::Verdict;
+use domain::plan::{RuleVerdict, Verdict};
 use domain::rulebook::{LineExplanation, RuleExplanation, StepExplanation};
+use domain::would::Would;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::Explained;
+use super::recorded::same;
 use crate::events::{facts, verdict};
-use crate::output::{bold, clean, dim, first_line, green, red, stamp, yellow};
+use crate::output::{bold, clean, clean_block, dim, first_line, green, red, stamp, yellow};
 
 pub(super) fn lines(explained: &Explained, now: Timestamp, for_person: bool) -> Vec<String> {
     let mut lines = vec![bold(&explained.headline)];
@@ -35,6 +39,18 @@ pub(super) fn lines(explained: &Explained, now: Timestamp, for_person: bool) -> 
     }
     lines.push(String::new());
     lines.extend(conclusion(&explained.explanation.rules));
+    for other in &explained.other_runs {
+        let what = match &other.undid {
+            Some(rule) => format!("a change of {} was undone", clean(rule)),
+            None => "it was decided anew".to_owned(),
+        };
+        lines.push(format!(
+            "Also: {what} {}, in run {}: {}",
+            stamp(other.decided_at, now, for_person),
+            clean(&other.run),
+            other.command
+        ));
+    }
     lines
 }
 
@@ -59,22 +75,38 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     let recorded = explained.recorded.iter().find(|recorded| recorded.rule == rule.name);
     if let Some(recorded) = recorded.filter(|recorded| Some(&recorded.verdict) != rule.verdict.as_ref()) {
         let then = verdict(&recorded.verdict).1;
-        lines.push(yellow(format!("    when it was decided: {then} (settings may have changed since)")));
+        lines.push(if same(Some(&recorded.verdict), rule.verdict.as_ref()) {
+            dim(format!("    decided by a worker that only observes: {then}"))
+        } else {
+            yellow(format!("    when it was decided: {then} (settings may have changed since)"))
+        });
     }
     let mut done: Vec<_> =
         explained.recorded_steps.iter().filter(|record| record.step.rule == rule.name).collect();
     done.sort_by_key(|record| record.step.place);
-    if !rule.steps.is_empty() || !done.is_empty() {
+    let mut would = recorded.map(of_shadow).unwrap_or_default();
+    if !rule.steps.is_empty() || !done.is_empty() || !would.is_empty() {
         lines.push(dim("    steps"));
     }
     for (number, step) in rule.steps.iter().enumerate() {
-        lines.extend(of_step(number + 1, step, &mut done, today));
+        lines.extend(of_step(number + 1, step, &mut done, &mut would, today));
     }
     // Steps that the rules see otherwise today.
     for record in done {
         lines.extend(of_record("      - ", record));
     }
+    for (action, would) in would {
+        lines.extend(of_would("      - ", action, would));
+    }
     lines
+}
+
+/// What a rule in shadow would have done, and what it would have called for it where that was recorded.
+type Rehearsed<'a> = (&'a Action, Option<&'a Would>);
+
+fn of_shadow(recorded: &RuleVerdict) -> Vec<Rehearsed<'_>> {
+    let Verdict::Shadow { actions } = &recorded.verdict else { return Vec::new() };
+    actions.iter().enumerate().map(|(place, action)| (action, recorded.would.get(place))).collect()
 }
 
 /// `today`: settings were not recorded, so those of today were read.
@@ -97,27 +129,74 @@ fn of_line(line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
 }
 
 /// A step, with what became of it: the records that it accounts for are taken out of `done`.
-fn of_step(number: usize, step: &StepExplanation, done: &mut Vec<&StepRecord>, today: bool) -> Vec<String> {
+/// And so are those of `would`.
+fn of_step(
+    number: usize,
+    step: &StepExplanation,
+    done: &mut Vec<&StepRecord>,
+    would: &mut Vec<Rehearsed<'_>>,
+    today: bool,
+) -> Vec<String> {
     let skipped = step.when.iter().any(|line| line.held == Some(false));
     let head = format!("      {number}. ");
     let mut lines = Vec::new();
-    match (&step.why, step.would.is_empty()) {
+    match (&step.why, step.actions.is_empty()) {
         (Some(why), _) => lines.push(format!("{head}{} {}", step.action, yellow(first_line(why)))),
         (None, true) if skipped => {
             lines.push(format!("{head}{} {}", step.action, dim("not taken: its condition does not hold")));
         }
         (None, true) => lines.push(format!("{head}{} {}", step.action, dim("nothing to do"))),
         (None, false) => {
-            for (place, one) in step.would.iter().enumerate() {
+            for (place, one) in step.actions.iter().enumerate() {
                 let head = if place == 0 { head.clone() } else { " ".repeat(head.len()) };
-                match done.iter().position(|record| record.step.action.summary() == *one) {
-                    Some(at) => lines.extend(of_record(&head, done.remove(at))),
-                    None => lines.push(format!("{head}{} would: {}", step.action, first_line(one))),
+                if let Some(at) = done.iter().position(|record| record.step.action.summary() == one.summary())
+                {
+                    lines.extend(of_record(&head, done.remove(at)));
+                    continue;
                 }
+                let noted = would.iter().position(|(action, _)| *action == one).map(|at| would.remove(at));
+                lines.extend(of_would(&head, one, noted.and_then(|(_, would)| would)));
             }
         }
     }
     step.when.iter().for_each(|line| lines.extend(of_line(line, "         ", today)));
+    lines
+}
+
+/// What would be done, whole: a text is judged by all of its lines.
+fn of_would(head: &str, action: &Action, would: Option<&Would>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let word = action.word();
+    let mut text = match action {
+        Action::Slack { text, .. } => Some(text.clone()),
+        Action::SetSchedule { .. } | Action::LinkTarget { .. } | Action::RunJob { .. } => None,
+    };
+    match would {
+        Some(Would::Call(call)) => {
+            lines.push(format!("{head}{word} would call: {} {}", call.method, clean(&call.url)));
+            let mut body = call.body.clone();
+            // What is cut or blanked before it is posted is so here, too.
+            if let Some(fields) = body.as_object_mut()
+                && let (Some(_), Some(Value::String(posted))) = (&text, fields.remove("text"))
+            {
+                text = Some(posted);
+            }
+            lines.push(format!("         {}", clean(&body.to_string())));
+            lines.extend(call.condition.iter().map(|told| format!("         {}", yellow(first_line(told)))));
+        }
+        Some(Would::Fail { why }) => {
+            lines.push(format!("{head}{word} would fail: {}", red(first_line(why))));
+            return lines;
+        }
+        None => {
+            lines.push(format!("{head}{word} would: {}", first_line(&action.summary())));
+            text = text.filter(|text| text.trim_end().lines().count() > 1);
+        }
+    }
+    if let Some(text) = text {
+        lines.push(format!("         {}", dim("text")));
+        lines.extend(clean_block(&text, "           ").lines().map(str::to_owned));
+    }
     lines
 }
 
@@ -141,6 +220,9 @@ fn of_record(head: &str, record: &StepRecord) -> Vec<String> {
         if let Some(text) = text {
             field(name, text);
         }
+    }
+    if let Some(before) = &record.before {
+        field("before", &before.summary());
     }
     if record.attempts > 1 {
         field("begun", &format!("{} times", record.attempts));

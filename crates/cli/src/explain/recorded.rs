@@ -10,7 +10,7 @@ use domain::plan::{Decision, LIVE, Verdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
 use store::{Access, Store};
 
-use super::{Explained, headline, read, unreadable};
+use super::{Explained, OtherRun, headline, read, unreadable};
 use crate::Common;
 use crate::events::{open_log, unknown};
 use crate::output::clean;
@@ -50,9 +50,10 @@ pub(super) async fn explain(
     let facts = decision.map_or_else(Facts::default, |decision| decision.facts.clone());
     let run = decision.map_or(LIVE, |decision| decision.run.as_str());
     let flow = config.hotglue.flow(&event.flow_id);
+    let known = facts.as_in_life(&rulebook);
     let case = Case {
         event: &event,
-        facts: &facts,
+        facts: &known,
         flow: &flow,
         date_format: &config.hotglue.date_format,
         run,
@@ -80,13 +81,14 @@ pub(super) async fn explain(
         headline: format!("Event {}: {}", record.row.event.id, headline(&event)),
         recorded: decision.map(|decision| decision.verdicts.clone()).unwrap_or_default(),
         recorded_steps: decision.map(|decision| steps(&record, decision)).unwrap_or_default(),
+        other_runs: other_runs(&record, run),
         facts,
         explanation,
     }))
 }
 
 /// A worker that only observes notes a rule that matches as one in shadow.
-fn same(then: Option<&Verdict>, now: Option<&Verdict>) -> bool {
+pub(super) fn same(then: Option<&Verdict>, now: Option<&Verdict>) -> bool {
     match (then, now) {
         (Some(Verdict::Shadow { actions }), Some(Verdict::Matched { steps })) => actions.len() == *steps,
         (then, now) => then == now,
@@ -131,6 +133,21 @@ fn settings(record: &EventRecord, decision: Option<&Decision>, explanation: &Exp
     notes
 }
 
+fn other_runs(record: &EventRecord, shown: &str) -> Vec<OtherRun> {
+    let id = &record.row.event.id;
+    let others = record.decisions.iter().filter(|decision| decision.run != shown);
+    let of = |decision: &Decision| {
+        let mut rules = decision.verdicts.iter().map(|given| given.rule.as_str());
+        let undid = rules.find_map(|rule| rule.strip_prefix(crate::undo::UNDO)).map(str::to_owned);
+        let command = match undid {
+            Some(_) => format!("gluehook events show {id}"),
+            None => format!("gluehook explain {id} --run {}", clean(&decision.run)),
+        };
+        OtherRun { run: decision.run.clone(), decided_at: decision.decided_at, undid, command }
+    };
+    others.map(of).collect()
+}
+
 /// The decision of the run that was asked for; unless one was, the live one, else the latest.
 fn choose<'a>(record: &'a EventRecord, run: Option<&str>) -> Result<Option<&'a Decision>, String> {
     let of = |run: &str| record.decisions.iter().find(|decision| decision.run == run);
@@ -141,6 +158,9 @@ fn choose<'a>(record: &'a EventRecord, run: Option<&str>) -> Result<Option<&'a D
     let runs: Vec<_> = record.decisions.iter().map(|decision| clean(&decision.run)).collect();
     if run == LIVE && runs.is_empty() {
         return Ok(None);
+    }
+    if let Some(said) = crate::undo::shortened(run) {
+        return Err(said);
     }
     let there_are = if runs.is_empty() {
         "no decision is recorded for it".to_owned()

@@ -98,13 +98,19 @@ fn tell(found: &BTreeMap<String, Comparison>) -> std::io::Result<()> {
         return output::line("no rule in shadow has matched: there is nothing to compare");
     }
     for (rule, comparison) in found {
-        let Comparison { events, same, would_add, would_leave_out, examples } = comparison;
+        let Comparison { events, same, left_out, would_add, would_leave_out, examples } = comparison;
         output::line(format!(
             "{}: {}, the same about {}",
             bold(clean(rule)),
             count(usize::try_from(*events).unwrap_or(usize::MAX), "event"),
             same
         ))?;
+        if *left_out > 0 {
+            let events = count(usize::try_from(*left_out).unwrap_or(usize::MAX), "event");
+            output::line(format!(
+                "  left out: {events}, decided by rulebooks that did not have it in shadow"
+            ))?;
+        }
         for (what, counts) in [("would add", would_add), ("would leave out", would_leave_out)] {
             let counts: Vec<_> = counts.iter().map(|(word, count)| format!("{count} × {word}")).collect();
             if !counts.is_empty() {

@@ -58,38 +58,39 @@ pub(super) struct Item {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "then", rename_all = "snake_case")]
 pub(super) enum Then {
-    PutBack { action: Action },
+    PutBack {
+        action: Action,
+    },
     AlreadySo,
-    Left { why: String },
+    /// How it was is not in the ledger.
+    Unknown {
+        why: String,
+    },
+    Left {
+        why: String,
+    },
 }
 
 impl Then {
     pub(super) fn action(&self) -> Option<&Action> {
         match self {
             Self::PutBack { action } => Some(action),
-            Self::AlreadySo | Self::Left { .. } => None,
+            Self::AlreadySo | Self::Unknown { .. } | Self::Left { .. } => None,
         }
     }
 
     pub(super) fn said(&self) -> String {
         match self {
             Self::PutBack { action: Action::SetSchedule { enabled, expression, .. } } => {
-                said(if *enabled { "ENABLED" } else { "DISABLED" }, expression.as_deref().unwrap_or_default())
+                let state = if *enabled { "ENABLED" } else { "DISABLED" }.to_owned();
+                Before::Schedule { expression: expression.clone().unwrap_or_default(), state }.summary()
             }
             Self::PutBack { action } => action.summary(),
             Self::AlreadySo => "is so already".to_owned(),
+            Self::Unknown { why } => format!("can't be restored: {why}"),
             Self::Left { why } => format!("left: {why}"),
         }
     }
-}
-
-fn said(state: &str, expression: &str) -> String {
-    let state = match state {
-        "ENABLED" => "on",
-        "DISABLED" => "off",
-        other => other,
-    };
-    if expression.is_empty() { state.to_owned() } else { format!("{state}, {expression}") }
 }
 
 /// `present`: the schedule as hotglue reports it now, or why it does not. `opposite`: what is not known is turned round.
@@ -97,9 +98,8 @@ pub(super) fn item(wave: &Wave, present: Result<Before, String>, opposite: bool)
     let last = wave.last();
     let present = present.unwrap_or_else(|why| Before::No { why });
     let now = match &present {
-        Before::Schedule { expression, state } => said(state, expression),
-        Before::Absent => "none".to_owned(),
         Before::No { .. } => "?".to_owned(),
+        known => known.summary(),
     };
     let (tenant, flow_id) =
         place(&last.action).map(|place| (place.tenant.clone(), place.flow_id.clone())).unwrap_or_default();
@@ -147,15 +147,7 @@ fn then(wave: &Wave, present: &Before, opposite: bool) -> Then {
         Some(Before::Absent) if *present == Before::Absent && set.is_none() => return Then::AlreadySo,
         Some(Before::Absent) if *present != Before::Absent => (set.clone(), false),
         _ if opposite => (set.clone(), !was_set),
-        Some(Before::Schedule { .. }) => {
-            return left("hotglue did not say whether it was on; --opposite turns it round".to_owned());
-        }
-        Some(Before::No { why }) => {
-            return left(format!("how it was could not be read ({why}); --opposite turns it round"));
-        }
-        Some(Before::Absent) | None => {
-            return left("how it was is not known; --opposite turns it round".to_owned());
-        }
+        before => return unknown(before),
     };
     if let Before::Schedule { expression: present_expression, state } = present
         && !state.is_empty()
@@ -169,6 +161,16 @@ fn then(wave: &Wave, present: &Before, opposite: bool) -> Then {
         }
     }
     Then::PutBack { action: back(expression, enabled) }
+}
+
+fn unknown(before: Option<&Before>) -> Then {
+    let why = match before {
+        Some(Before::Schedule { .. }) => "hotglue did not say whether it was on".to_owned(),
+        Some(Before::No { why }) => why.clone(),
+        Some(Before::Absent) => "hotglue reported none, and reports none now either".to_owned(),
+        None => "it was not read".to_owned(),
+    };
+    Then::Unknown { why: format!("before-value unknown ({why}); --opposite turns it round") }
 }
 
 #[cfg(test)]

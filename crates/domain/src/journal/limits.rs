@@ -82,6 +82,26 @@ pub enum Before {
     No { why: String },
 }
 
+impl Before {
+    /// In words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Schedule { expression, state } => {
+                let state = match state.as_str() {
+                    "ENABLED" => "on",
+                    "DISABLED" => "off",
+                    other => other,
+                };
+                let parts = [state, expression.as_str()].into_iter().filter(|part| !part.is_empty());
+                parts.collect::<Vec<_>>().join(", ")
+            }
+            Self::Absent => "none".to_owned(),
+            Self::No { why } => format!("unknown: {why}"),
+        }
+    }
+}
+
 /// A change of a schedule that was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleChange {

@@ -11,7 +11,7 @@ fn step(rule: &str, place: usize, text: &str) -> Step {
 }
 
 fn verdict(rule: &str, verdict: Verdict) -> RuleVerdict {
-    RuleVerdict { rule: rule.to_owned(), verdict }
+    RuleVerdict::new(rule, verdict)
 }
 
 fn broken_after(steps: usize) -> Verdict {

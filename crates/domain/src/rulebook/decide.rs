@@ -262,7 +262,7 @@ fn plan(book: &Rulebook, case: &Case<'_>, fates: Vec<Fate>) -> Plan {
         });
         plan.steps.extend(steps);
         plan.new_values.extend(new_value.map(|value| NewValue { rule: rule.memory().into_owned(), value }));
-        plan.verdicts.push(RuleVerdict { rule: rule.name.clone(), verdict });
+        plan.verdicts.push(RuleVerdict::new(&rule.name, verdict));
     }
     plan
 }

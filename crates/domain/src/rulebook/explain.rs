@@ -8,6 +8,7 @@ use super::context::Context;
 use super::decide::{Fate, fates};
 use super::language::{Condition, Evaluated};
 use super::{Case, Mode, Rulebook, steps};
+use crate::action::Action;
 use crate::facts::{Need, Needs};
 use crate::names::EventId;
 use crate::plan::Verdict;
@@ -60,6 +61,8 @@ pub struct StepExplanation {
     pub when: Vec<LineExplanation>,
     /// What would be done, in words; empty when the step's condition does not hold.
     pub would: Vec<String>,
+    /// The same, whole.
+    pub actions: Vec<Action>,
     pub why: Option<String>,
 }
 
@@ -78,20 +81,19 @@ pub(super) fn explain(book: &Rulebook, case: &Case<'_>) -> Explanation {
         let mut broken = false;
         let steps = rule.steps.iter().zip(&compiled.steps).filter(|_| took).map(|(step, compiled)| {
             let when = compiled.when.iter().map(|condition| line(condition, case, &context)).collect();
-            let (would, why) = match steps::work_out(book, compiled, case, &context) {
+            let (actions, why) = match steps::work_out(book, compiled, case, &context) {
                 _ if broken => {
                     (Vec::new(), Some("left out: a step before it can't be worked out".to_owned()))
                 }
-                Evaluated::Value(actions) => {
-                    (actions.iter().map(crate::action::Action::summary).collect(), None)
-                }
+                Evaluated::Value(actions) => (actions, None),
                 Evaluated::Asks(needs) => (Vec::new(), Some(would_ask(&needs))),
                 Evaluated::Wrong(why) => {
                     broken = true;
                     (Vec::new(), Some(why))
                 }
             };
-            StepExplanation { action: step.action.word(), when, would, why }
+            let would = actions.iter().map(Action::summary).collect();
+            StepExplanation { action: step.action.word(), when, would, actions, why }
         });
         RuleExplanation {
             name: rule.name.clone(),

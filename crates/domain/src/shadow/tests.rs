@@ -18,7 +18,7 @@ fn decision(done: &[&str], would: Option<&[&str]>) -> Decision {
         Some(texts) => Verdict::Shadow { actions: texts.iter().map(|text| slack(text)).collect() },
         None => Verdict::NotHeld { line: 1, why: None },
     };
-    let verdict = |rule: &str, verdict| RuleVerdict { rule: rule.to_owned(), verdict };
+    let verdict = RuleVerdict::new;
     Decision {
         event: event.clone(),
         run: LIVE.to_owned(),
@@ -66,6 +66,17 @@ fn a_replacement_that_keeps_silent_differs() {
     let found = compared(&replacing(), &[decision(&["a"], None)]);
     assert_eq!(found["new"].would_leave_out["slack"], 1);
     assert!(compared(&replacing(), &[decision(&[], None)]).is_empty());
+}
+
+#[test]
+fn what_was_decided_when_the_replacement_was_not_in_shadow_is_left_out_and_counted() {
+    let mut before = decision(&["a"], None);
+    before.verdicts.truncate(1);
+    let mut off = decision(&["a"], None);
+    off.verdicts[1].verdict = Verdict::Off;
+    let found = compared(&replacing(), &[before, off, decision(&["a"], Some(&["a"]))]);
+    let new = &found["new"];
+    assert_eq!((new.events, new.same, new.left_out, new.differs()), (1, 1, 2, false));
 }
 
 #[test]

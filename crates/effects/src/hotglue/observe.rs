@@ -93,6 +93,23 @@ impl Api {
         })
     }
 
+    /// As it was read just now, or else reads it.
+    pub(super) async fn reported(
+        &self,
+        place: &Place,
+        connector_id: Option<&str>,
+        read: Option<&Before>,
+    ) -> Result<Reported, EffectError> {
+        Ok(match read {
+            Some(Before::Schedule { expression, state }) => {
+                Reported::Schedule(Schedule { expression: expression.clone(), state: state.clone() })
+            }
+            Some(Before::Absent) => Reported::None,
+            Some(Before::No { .. }) => Reported::NotReadable,
+            None => self.reported_schedule(place, connector_id).await?,
+        })
+    }
+
     /// `GET …/jobs/schedule`: inferred from the documentation's navigation, shape unknown.
     pub(super) async fn reported_schedule(
         &self,

@@ -1,71 +1,103 @@
 //! Writing. Everything here may be done twice: what hotglue would do twice is looked up first.
 
-use domain::action::{Place, Which};
-use domain::journal::NOTHING_TO_SWITCH_OFF;
+use domain::action::{Action, Place, Which};
+use domain::journal::{Before, NOTHING_TO_SWITCH_OFF};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Api, Reported, shown};
 use crate::classify;
 use crate::http::Call;
 use crate::outcome::{EffectError, Receipt};
+use crate::request::Request;
 use crate::scrub;
 
 impl Api {
-    /// `PUT …/jobs/schedule`: the one way to switch a schedule on and off, and it always wants the expression.
-    pub(crate) async fn set_schedule(
+    /// The call that changes something, pure. `read_back` stands for the expression of a schedule where the action has none;
+    /// `config` goes with a target.
+    pub(crate) fn request(
+        &self,
+        action: &Action,
+        read_back: &str,
+        config: &Value,
+    ) -> Result<Request, EffectError> {
+        let (method, path, body) = match action {
+            // The one way to switch a schedule on and off, and it always wants the expression.
+            Action::SetSchedule { place, connector_id, expression, enabled, .. } => {
+                let expression = expression.as_deref().unwrap_or(read_back);
+                let state = if *enabled { "ENABLED" } else { "DISABLED" };
+                let mut body = json!({"schedule_expression": expression, "state": state});
+                if let Some(connector_id) = connector_id {
+                    body["connector_id"] = connector_id.as_str().into();
+                }
+                (Method::PUT, self.in_flow(place, "/jobs/schedule")?, body)
+            }
+            // The body is inferred from that of linkedSources.
+            Action::LinkTarget { place, target } => {
+                let body = json!({"target": {"target": target, "config": config}});
+                (Method::POST, self.in_flow(place, "/linkedTargets")?, body)
+            }
+            Action::RunJob { place, tap, name } => {
+                let mut body = json!({"job_name": name});
+                if !tap.is_empty() {
+                    body["tap"] = tap.as_str().into();
+                }
+                (Method::POST, self.in_flow(place, "/jobs")?, body)
+            }
+            Action::Slack { .. } => {
+                let why = "a Slack message was to be sent to hotglue: this is a bug in Gluehook";
+                return Err(EffectError::permanent(why));
+            }
+        };
+        Ok(Request { method, path, body })
+    }
+
+    /// The expression of a schedule that is not configured: as it was read just now (`known`), or else read. The receipt when
+    /// there is nothing to switch off.
+    pub(crate) async fn read_back(
         &self,
         place: &Place,
         which: Which,
         connector_id: Option<&str>,
-        expression: Option<&str>,
+        known: Option<&Before>,
         enabled: bool,
-    ) -> Result<Receipt, EffectError> {
-        let path = self.in_flow(place, "/jobs/schedule")?;
-        let read_back;
-        let expression = match expression {
-            Some(expression) => expression,
-            None => match self.reported_schedule(place, connector_id).await? {
-                Reported::Schedule(schedule) => {
-                    read_back = schedule.expression;
-                    &read_back
-                }
-                Reported::None if !enabled => {
-                    return Ok(Receipt::new(Call::get(&path).label(), NOTHING_TO_SWITCH_OFF));
-                }
-                reported => return Err(no_expression(place, which, &reported)),
-            },
-        };
-        let state = if enabled { "ENABLED" } else { "DISABLED" };
-        let mut body = json!({"schedule_expression": expression, "state": state});
-        if let Some(connector_id) = connector_id {
-            body["connector_id"] = connector_id.into();
+    ) -> Result<Result<String, Receipt>, EffectError> {
+        match self.reported(place, connector_id, known).await? {
+            Reported::Schedule(schedule) => Ok(Ok(schedule.expression)),
+            Reported::None if !enabled => {
+                let path = self.in_flow(place, "/jobs/schedule")?;
+                Ok(Err(Receipt::new(Call::get(&path).label(), NOTHING_TO_SWITCH_OFF)))
+            }
+            reported => Err(no_expression(place, which, &reported)),
         }
-        let call = Call::put(&path, &body);
+    }
+
+    /// `PUT …/jobs/schedule`
+    pub(crate) async fn set_schedule(&self, request: &Request) -> Result<Receipt, EffectError> {
+        let call = request.call();
         let answer = self.peer.call(&call).await?;
         if !answer.is_success() {
             return Err(self.refused(&call, &answer).await);
         }
-        Ok(Receipt::new(format!("{} {body}", call.label()), answer.short()))
+        Ok(Receipt::new(format!("{} {}", call.label(), request.body), answer.short()))
     }
 
-    /// `POST …/linkedTargets`. Posting over a link would replace its config, so it is looked up first. The body is
-    /// inferred from that of linkedSources.
+    /// `POST …/linkedTargets`. Posting over a link would replace its config, so it is looked up first.
     pub(crate) async fn link_target(
         &self,
         place: &Place,
         target: &str,
-        config: Value,
+        request: &Request,
     ) -> Result<Receipt, EffectError> {
-        let path = self.in_flow(place, "/linkedTargets")?;
         if self.linked_targets(place).await?.iter().any(|linked| linked == target) {
             let answer = format!("already there: target {} is linked", shown(target));
-            return Ok(Receipt::new(Call::get(&path).label(), answer));
+            return Ok(Receipt::new(Call::get(&request.path).label(), answer));
         }
         // Its values may be secrets, so none is told.
-        let told = if config.as_object().is_some_and(serde_json::Map::is_empty) { "{}" } else { "{…}" };
+        let config = request.body["target"]["config"].as_object();
+        let told = if config.is_some_and(serde_json::Map::is_empty) { "{}" } else { "{…}" };
         let told = format!(r#"{{"target":{{"target":{},"config":{told}}}}}"#, json!(target));
-        let body = json!({"target": {"target": target, "config": config}});
-        let call = Call::post(&path, &body);
+        let call = request.call();
         let answer = self.peer.call(&call).await?;
         let request = format!("{} {told}", call.label());
         match answer.status {
@@ -82,26 +114,21 @@ impl Api {
     /// no answer came.
     pub(crate) async fn run_job(
         &self,
-        place: &Place,
-        tap: &str,
         name: &str,
         lost: u32,
+        request: &Request,
     ) -> Result<Receipt, EffectError> {
-        let path = self.in_flow(place, "/jobs")?;
-        let perhaps_twice = match self.listed_job(&path, name).await? {
+        let path = &*request.path;
+        let perhaps_twice = match self.listed_job(path, name).await? {
             Listed::Job(job) => {
                 let answer = format!("already there: job {job} has the name {}", shown(name));
-                return Ok(Receipt::new(Call::get(&path).label(), answer));
+                return Ok(Receipt::new(Call::get(path).label(), answer));
             }
             Listed::None => false,
-            Listed::NotReadable if lost > 1 => return Err(perhaps_started(&path, name)),
+            Listed::NotReadable if lost > 1 => return Err(perhaps_started(path, name)),
             Listed::NotReadable => lost > 0,
         };
-        let mut body = json!({"job_name": name});
-        if !tap.is_empty() {
-            body["tap"] = tap.into();
-        }
-        let call = Call::post(&path, &body);
+        let call = request.call();
         let answer = self.peer.call(&call).await?;
         if !answer.is_success() {
             return Err(self.refused(&call, &answer).await);
@@ -112,7 +139,7 @@ impl Api {
             Some(id) => scrub::shortened(&format!("job {id}: {}", answer.short()), 300),
             None => format!("{}, without a job_id", answer.short()),
         };
-        Ok(Receipt { perhaps_twice, ..Receipt::new(format!("{} {body}", call.label()), answer) })
+        Ok(Receipt { perhaps_twice, ..Receipt::new(format!("{} {}", call.label(), request.body), answer) })
     }
 
     /// Is a job of this name listed? The list isn't paged.

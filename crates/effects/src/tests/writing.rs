@@ -142,9 +142,9 @@ async fn a_job_that_may_run_is_started_once_more_at_most_where_nobody_can_look()
         stage.hotglue.every_on(1, "GET", "/jobs", Fault::Status(status, String::new()));
         let receipt = stage.world.perform(&job("first")).await.unwrap();
         assert!(!receipt.perhaps_twice, "a list that can't be read stops no first attempt: {receipt:?}");
-        let receipt = stage.world.perform_after(1, &job("wh")).await.unwrap();
+        let receipt = stage.world.perform_after(1, &job("wh"), None).await.unwrap();
         assert!(receipt.perhaps_twice && receipt.answer.starts_with("job "), "{receipt:?}");
-        let never_more = stage.world.perform_after(2, &job("wh")).await;
+        let never_more = stage.world.perform_after(2, &job("wh"), None).await;
         let Err(EffectError::Unknown { why }) = never_more else { panic!("{never_more:?}") };
         assert!(why.contains("once, twice or not at all"), "{why}");
         assert_eq!(stage.tenant().job_names(), ["first", "wh"], "{status}");
@@ -154,9 +154,9 @@ async fn a_job_that_may_run_is_started_once_more_at_most_where_nobody_can_look()
 #[tokio::test]
 async fn a_list_that_can_be_read_says_whether_a_lost_start_took_place() {
     let stage = Stage::new().await;
-    let receipt = stage.world.perform_after(2, &job("wh")).await.unwrap();
+    let receipt = stage.world.perform_after(2, &job("wh"), None).await.unwrap();
     assert!(!receipt.perhaps_twice, "{receipt:?}");
-    let receipt = stage.world.perform_after(3, &job("wh")).await.unwrap();
+    let receipt = stage.world.perform_after(3, &job("wh"), None).await.unwrap();
     assert!(receipt.answer.starts_with("already there: ") && !receipt.perhaps_twice, "{receipt:?}");
 }
 

@@ -42,6 +42,8 @@ async fn an_outage_shuts_the_gate_when_many_wait_and_says_so_and_leaves_other_se
     assert!(circuits.enter(&Service::Slack, "new").await.is_ok());
     let told = circuits.readiness.to_json().to_string();
     assert!(told.contains("hotglue (environment `dev`) is down") && told.contains("503"), "{told}");
+    assert!(circuits.why_held(&hotglue()).ends_with("is not called right now: 503"), "the cause is kept");
+    assert!(circuits.why_held(&Service::Slack).contains("slow down"));
 }
 
 #[tokio::test]

@@ -99,6 +99,7 @@ fn record(event: &Sent, outcome: Outcome, actions: Vec<Action>) -> EventRecord {
         event,
         outcome,
         rules: Vec::new(),
+        shadow: Vec::new(),
         rulebook: None,
         deliveries: 1,
         failures: 0,

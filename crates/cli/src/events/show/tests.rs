@@ -34,6 +34,7 @@ pub(crate) fn row() -> EventRow {
         },
         outcome: Outcome::Dead,
         rules: vec!["job-failed".to_owned()],
+        shadow: Vec::new(),
         rulebook: Some("0a1b2c3d4e5f".to_owned()),
         deliveries: 3,
         failures: 2,
@@ -64,8 +65,8 @@ fn record() -> EventRecord {
             decided_at: at("2026-03-02T11:59:01Z"),
             facts: Facts { config_valid: Some(true), schedule: Some(None), ..Facts::default() },
             verdicts: vec![
-                RuleVerdict { rule: "job-failed".to_owned(), verdict: Verdict::Matched { steps: 1 } },
-                RuleVerdict { rule: "link-made".to_owned(), verdict: Verdict::OtherKind },
+                RuleVerdict::new("job-failed", Verdict::Matched { steps: 1 }),
+                RuleVerdict::new("link-made", Verdict::OtherKind),
             ],
             steps: vec![step.clone()],
             new_values: vec![],

@@ -61,7 +61,8 @@ fn what_is_not_known_is_turned_round_only_when_asked() {
     let unread = Before::No { why: "404".to_owned() };
     for before in [None, Some(unread.clone()), Some(schedule("cron(1)", ""))] {
         let then = planned(vec![change("a", 1, before.clone())], unread.clone(), false);
-        assert!(matches!(&then, Then::Left { why } if why.contains("--opposite")), "{then:?}");
+        assert!(matches!(&then, Then::Unknown { why } if why.contains("--opposite")), "{then:?}");
+        assert!(then.said().starts_with("can't be restored: before-value unknown ("), "{then:?}");
         let then = planned(vec![change("a", 1, before)], unread.clone(), true);
         assert_eq!(then, Then::PutBack { action: action(true) });
     }
@@ -71,7 +72,7 @@ fn what_is_not_known_is_turned_round_only_when_asked() {
 fn what_had_not_been_there_is_at_most_switched_off() {
     let off = change("a", 1, Some(Before::Absent));
     let then = planned(vec![off.clone()], Before::Absent, false);
-    assert!(matches!(then, Then::Left { .. }), "it was put, so hotglue can't be asked: {then:?}");
+    assert!(matches!(then, Then::Unknown { .. }), "it was put, so hotglue can't be asked: {then:?}");
     let mut nothing = off.clone();
     if let Action::SetSchedule { expression, .. } = &mut nothing.action {
         *expression = None;

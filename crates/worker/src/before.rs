@@ -1,0 +1,58 @@
+//! How a schedule is before a step changes it: read and noted in the ledger, so that `gluehook undo` can put it back.
+
+use domain::action::Action;
+use domain::breaker::Sign;
+use domain::journal::Before;
+use domain::plan::Step;
+use effects::EffectError;
+use store::StoreError;
+
+use crate::Deps;
+use crate::steps::Stopped;
+
+/// Reads and notes how a schedule is. Answers with what was read in this attempt, so that the change need not read it again.
+///
+/// A change is never made before this is in the ledger, so what is there already was read before any change of ours: it
+/// stands, and is not read again, unless the change itself needs the expression. That hotglue refuses to tell stops
+/// nothing and is noted; what may pass waits as the change itself would.
+pub(crate) async fn read(
+    deps: &Deps,
+    tenant: &str,
+    step: &Step,
+) -> Result<Result<Option<Before>, Stopped>, StoreError> {
+    let Action::SetSchedule { expression, .. } = &step.action else { return Ok(Ok(None)) };
+    let needed = expression.is_none();
+    if !needed && deps.store.before(&step.key).await?.is_some() {
+        return Ok(Ok(None));
+    }
+    let before = match ask(deps, tenant, &step.action).await {
+        Ok(before) => before,
+        // Without it there is nothing that could be sent.
+        Err(stopped) if needed => return Ok(Err(stopped)),
+        Err(Stopped::Failed {
+            error: EffectError::Permanent { why } | EffectError::Unknown { why }, ..
+        }) => Before::No { why },
+        Err(stopped) => return Ok(Err(stopped)),
+    };
+    deps.store.note_before(&step.key, &before).await?;
+    Ok(Ok(Some(before)))
+}
+
+async fn ask(deps: &Deps, tenant: &str, action: &Action) -> Result<Before, Stopped> {
+    let service = deps.world.called_for(action);
+    let pass = deps.circuits.enter(&service, tenant).await.map_err(Stopped::Held)?;
+    let Some(read) = deps.cut.run_until_cancelled(deps.world.schedule_before(action)).await else {
+        return Err(Stopped::Cut);
+    };
+    match read {
+        // Whether hotglue is well, the change will tell: one that reads and can't write is not.
+        Ok(before) => Ok(before),
+        Err(error) => {
+            let is_down = match error.sign() {
+                Sign::Well => false,
+                sign => pass.ended(sign, error.why()),
+            };
+            Err(Stopped::Failed { error, is_down })
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Before any rule changes a schedule, it is noted how the schedule was; `gluehook undo` puts it back.
+
+use domain::journal::{Before, EventRecord, Outcome};
+use sandbox::hotglue::ScheduleState;
+use sandbox::{Fault, webhook};
+use serde_json::{Value, json};
+use tests::stage::{ENV, FLOW, Setting, Stage};
+
+/// No limit: every rule's changes can be undone.
+const OFF: &str = r#"
+[[rule]]
+name = "off"
+on = ["job"]
+when = ["event.failed"]
+[[rule.do]]
+action = "disable_schedule"
+of = "source"
+"#;
+
+const CRON: &str = "cron(5 5 * * *)";
+const UNDO: [&str; 5] = ["undo", "--rule", "off", "--since", "1h"];
+
+async fn stage(postgres: bool) -> Stage {
+    Stage::with(Setting { rules: Some(OFF.to_owned()), postgres, ..Setting::default() }).await
+}
+
+fn failed(tenant: &str) -> String {
+    webhook::job(|job| {
+        job["tenant"] = json!(tenant);
+        job["status"] = json!("SYNC_FAILED");
+    })
+}
+
+fn with_schedule(stage: &Stage, tenant: &str) -> sandbox::TenantHandle {
+    stage.hotglue.tenant(ENV, FLOW, tenant).with_schedule(None, CRON, ScheduleState::Enabled)
+}
+
+fn called(stage: &Stage, method: &str) -> usize {
+    stage.hotglue.calls().iter().filter(|call| call.is(method, "/jobs/schedule")).count()
+}
+
+fn before(record: &EventRecord) -> Option<&Before> {
+    record.steps[0].before.as_ref()
+}
+
+fn was_on() -> Before {
+    Before::Schedule { expression: CRON.to_owned(), state: "ENABLED".to_owned() }
+}
+
+async fn undo(stage: &Stage, more: &[&str]) -> Value {
+    let (code, said, errors) = stage.gluehook(&[&["--json"][..], &UNDO, more].concat()).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    serde_json::from_str(&said).unwrap()
+}
+
+async fn a_change_is_noted_and_undone(postgres: bool) {
+    let stage = stage(postgres).await;
+    let tenant = with_schedule(&stage, "t0");
+    let id = stage.post(&failed("t0")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(before(&record), Some(&was_on()));
+    assert!(tenant.schedule(None).is_some_and(|schedule| !schedule.is_on()));
+    let (_, shown, _) = stage.gluehook(&["explain", &id]).await;
+    assert!(shown.contains("before") && shown.contains(&format!("on, {CRON}")), "{shown}");
+    assert_eq!(undo(&stage, &["--yes"]).await["done"], json!(1));
+    let back = tenant.schedule(None).unwrap();
+    assert_eq!((back.expression.as_str(), back.state), (CRON, ScheduleState::Enabled));
+
+    let (code, _, errors) = stage.gluehook(&["replay", &id, "--run", "again", "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    stage
+        .until(&id, "be decided anew", |record| {
+            record.decisions.iter().any(|decision| decision.run == "again")
+        })
+        .await;
+    let (_, told, _) = stage.gluehook(&["explain", &id]).await;
+    let line = |part: &str| told.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{told}"));
+    assert!(line("a change of off was undone").ends_with(&format!("gluehook events show {id}")), "{told}");
+    assert!(line("it was decided anew").ends_with(&format!("gluehook explain {id} --run again")), "{told}");
+    let (_, told, _) = stage.gluehook(&["--json", "explain", &id]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["other_runs"].as_array().map(Vec::len), Some(2), "{told}");
+    assert_eq!(told["other_runs"][0]["undid"], json!("off"));
+    let (code, _, said) = stage.gluehook(&["explain", &id, "--run", "undo-17…"]).await;
+    assert!(code == 1 && said.contains("was shortened where it was shown"), "{said}");
+    let (code, _, said) = stage.gluehook(&["explain", &id, "--facts", "facts.toml"]).await;
+    assert!(code == 2 && said.contains("--facts goes with --payload"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_rule_without_a_limit_changes_is_noted_and_undone() {
+    a_change_is_noted_and_undone(false).await;
+}
+
+#[tokio::test]
+async fn what_a_rule_without_a_limit_changes_is_noted_and_undone_in_postgres() {
+    a_change_is_noted_and_undone(true).await;
+}
+
+#[tokio::test]
+async fn while_a_schedule_can_not_be_read_it_is_not_changed_and_both_are_tried_again() {
+    let stage = stage(false).await;
+    with_schedule(&stage, "t0");
+    stage.hotglue.next_on("GET", "/jobs/schedule", Fault::text_500());
+    let id = stage.post(&failed("t0")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!((record.row.failures, before(&record)), (1, Some(&was_on())), "{:?}", record.attempts);
+    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (2, 1));
+
+    stage.hotglue.next_on("GET", "/jobs/schedule", Fault::too_many_requests(Some(1)));
+    let id = stage.post(&failed("t1")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(record.row.failures, 0, "a 429 is waited out and uses up no attempt: {:?}", record.attempts);
+    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (4, 2));
+}
+
+#[tokio::test]
+async fn a_read_that_is_refused_stops_no_change_and_undo_says_that_it_can_not_be_restored() {
+    for fault in [Fault::forbidden(), Fault::Status(404, "not here".to_owned())] {
+        let stage = stage(false).await;
+        let tenant = with_schedule(&stage, "t0");
+        stage.hotglue.every_on(1, "GET", "/jobs/schedule", fault);
+        let id = stage.post(&failed("t0")).await;
+        let record = stage.settled(&id, Outcome::Done).await;
+        assert!(tenant.schedule(None).is_some_and(|schedule| !schedule.is_on()), "it is switched off");
+        assert!(matches!(before(&record), Some(Before::No { .. })), "{:?}", record.steps);
+        stage.hotglue.clear_faults();
+        let (code, plan, said) = stage.gluehook(&[&UNDO[..], &["--dry-run"]].concat()).await;
+        assert_eq!(code, 0, "{plan}{said}");
+        assert!(plan.contains("can't be restored: before-value unknown"), "{plan}");
+        assert!(said.contains("1 can't be: its before-value is unknown"), "{said}");
+        let done = undo(&stage, &["--yes"]).await;
+        assert_eq!(done["plan"][0]["then"]["then"], json!("unknown"), "{done}");
+        assert!(tenant.schedule(None).is_some_and(|schedule| !schedule.is_on()), "nothing was guessed");
+        assert_eq!(undo(&stage, &["--yes", "--opposite"]).await["done"], json!(1));
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_is_not_taken_for_how_the_schedule_was() {
+    let stage = stage(false).await;
+    with_schedule(&stage, "t0");
+    stage.hotglue.next_on("PUT", "/jobs/schedule", Fault::CutAfter);
+    let id = stage.post(&failed("t0")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(before(&record), Some(&was_on()), "{:?}", record.steps);
+    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (1, 2), "read once, before the first change");
+    // The turn is the event's for a while, so that this is a plan only.
+    let plan = undo(&stage, &["--dry-run"]).await;
+    assert_eq!(plan["plan"][0]["then"]["action"]["expression"], json!(CRON), "{plan}");
+}
+
+#[tokio::test]
+async fn a_flow_without_settings_is_asked_once_for_what_is_noted_and_what_is_sent_again() {
+    const OTHER: &str = "otherFlow";
+    let stage = stage(false).await;
+    let tenant = stage.hotglue.tenant(ENV, OTHER, "t0").with_schedule(None, CRON, ScheduleState::Enabled);
+    let body = webhook::job(|job| {
+        job["tenant"] = json!("t0");
+        job["flow_id"] = json!(OTHER);
+        job["status"] = json!("SYNC_FAILED");
+    });
+    let id = stage.post(&body).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(before(&record), Some(&was_on()));
+    let now = tenant.schedule(None).unwrap();
+    assert_eq!((now.expression.as_str(), now.state), (CRON, ScheduleState::Disabled));
+    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_name_that_a_table_cut_short_is_told_as_such() {
+    let stage = stage(false).await;
+    let (code, _, said) = stage.gluehook(&["undo", "--rule", "exact-unauth…", "--since", "1h"]).await;
+    assert!(code == 1 && said.contains("was shortened where it was shown"), "{said}");
+}
