@@ -7,8 +7,10 @@
 pub mod args;
 mod brake;
 mod circuits;
+mod insist;
 mod intake;
 mod lanes;
+mod lines;
 mod measure;
 mod process;
 mod pulse;
