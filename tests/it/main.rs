@@ -37,6 +37,8 @@ mod storms;
 mod tidy;
 /// What was not done, or perhaps done twice, is told as such; a step that can't be carried out leaves those before it alone.
 mod told_as_done;
+/// A mistake on the command line is told without the password in it.
+mod usage;
 /// Workers that die, and what they die over.
 mod worker_crashes;
 /// What the worker does when things go wrong: outside, inside, and with the rules.

@@ -57,7 +57,10 @@ fn kind(url: &str) -> Result<Kind, String> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Kind::Sqlite),
         Some(("postgres" | "postgresql", _)) => Ok(Kind::Postgres),
-        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+        // Without the slashes it may be a user's name.
+        Some((scheme, rest))
+            if rest.starts_with("//") && scheme.chars().all(|c| c.is_ascii_alphanumeric()) =>
+        {
             Err(format!("{scheme}: is no database we know: {WRITE}"))
         }
         _ => Err(format!("the database URL has no scheme: {WRITE}")),
