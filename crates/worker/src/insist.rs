@@ -43,11 +43,19 @@ impl What<'_> {
         }
     }
 
-    fn name(self) -> String {
+    fn name(self) -> &'static str {
         match self {
-            Self::StepEnd { step, .. } => format!("the end of step {}", step.as_str()),
-            Self::StormEnd { telling, .. } => format!("how telling storm {} ended", telling.storm.id),
-            Self::Quiet(until) => format!("that Slack asks for quiet until {until}"),
+            Self::StepEnd { .. } => "the end of a step",
+            Self::StormEnd { .. } => "how telling a storm ended",
+            Self::Quiet(_) => "that Slack asks for quiet",
+        }
+    }
+
+    fn key(self) -> String {
+        match self {
+            Self::StepEnd { step, .. } => step.as_str().to_owned(),
+            Self::StormEnd { telling, .. } => telling.storm.id.to_string(),
+            Self::Quiet(until) => until.to_string(),
         }
     }
 }
@@ -67,7 +75,7 @@ pub(crate) async fn written(deps: &Deps, what: What<'_>) -> Result<(), StoreErro
         if begun.elapsed() >= HELD_FOR_THE_LOG {
             return Err(StoreError::Unavailable(why));
         }
-        tracing::warn!(what = what.name(), why, "it can't be written down; trying again");
+        tracing::warn!(what = what.key(), why, "{} can't be written down; trying again", what.name());
         was_away = true;
         deps.readiness.set("event-log", Err(why.clone()));
         if deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {

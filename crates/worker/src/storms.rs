@@ -135,8 +135,12 @@ fn show(deps: &Deps, storms: &[Storm]) {
     let sentence = failing.first().map(|storm| {
         let waiting: u64 = failing.iter().map(|storm| u64::from(storm.waiting)).sum();
         let why = storm.why.as_deref().unwrap_or("Slack did not take it");
-        if waiting > 0 {
+        if waiting == 1 {
+            format!("1 Slack message is waiting to be told (gluehook storms): {why}")
+        } else if waiting > 0 {
             format!("{waiting} Slack messages are waiting to be told (gluehook storms): {why}")
+        } else if failing.len() == 1 {
+            format!("the last word about a storm is waiting to be told (gluehook storms): {why}")
         } else {
             format!(
                 "the last word about {} storms is waiting to be told (gluehook storms): {why}",
