@@ -5,6 +5,7 @@ mod events;
 mod interleavings;
 mod ledger;
 mod limits;
+mod lines;
 mod listing;
 mod opening;
 mod opening_postgres;
@@ -149,6 +150,14 @@ on_every_database! {
         recorded_events_come_in_their_order_with_what_was_decided
         a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants
         a_replay_does_not_stand_in_for_the_live_decision;
+    lines:
+        a_channel_has_one_line_for_all_workers
+        the_next_turn_begins_an_interval_after_the_call_has_ended
+        after_a_refusal_all_go_in_the_order_in_which_they_first_asked
+        nobody_has_a_turn_before_the_quiet_time_is_over
+        who_goes_first_has_the_next_turn
+        replays_wait_behind_all_others_and_hold_up_none
+        a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_too;
     storms:
         messages_beyond_the_first_fold_and_stay_what_they_were
         only_messages_of_one_kind_fold_together
@@ -167,7 +176,5 @@ on_every_database! {
         a_step_that_a_person_sends_back_may_fold
         retention_leaves_what_a_storm_is_yet_to_tell
         many_workers_at_once_agree_on_what_folds
-        a_channel_has_one_line_for_all_workers
-        replays_wait_behind_all_others_and_hold_up_none
-        a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_too;
+        a_storm_knows_what_became_of_the_first_of_its_kind;
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use domain::journal::{EventRecord, Outcome, StepState};
-use domain::storm::pace::BURST;
 use sandbox::{Call, Fault, Message, webhook};
 use serde_json::{Value, json};
 use store::{Access, Store};
@@ -102,16 +101,27 @@ fn calls(stage: &Stage) -> Vec<Call> {
     stage.slack.calls().into_iter().filter(|call| call.is("POST", "/api/chat.")).collect()
 }
 
-/// In no window more than the burst and one for each interval in it. Calls may be late on their way from a busy machine, and
-/// the next ones not: hence a few more. That no two have the same turn, whatever happens, is told where turns are given.
+/// No two within an interval, as Slack sees them arrive.
 fn paced(calls: &[Call], interval: Duration) {
-    for (first, call) in calls.iter().enumerate() {
-        for intervals in [1u32, 5, 10] {
-            let window = call.at + interval * intervals;
-            let within = calls[first..].iter().take_while(|later| later.at < window).count();
-            assert!(within <= (BURST + intervals + 3) as usize, "{within} in {intervals} intervals");
-        }
+    for pair in calls.windows(2) {
+        let between = pair[1].at - pair[0].at;
+        assert!(between >= interval, "{between:?} between {:?} and {:?}", pair[0].body, pair[1].body);
     }
+}
+
+/// Of the messages that Slack shows, the numbers of their tenants, in the order in which they came.
+fn order(stage: &Stage, begin: &str) -> Vec<usize> {
+    let texts = stage.slack.texts().into_iter();
+    let tenants = texts.filter_map(|text| text.strip_prefix(begin)?.strip_suffix("_1")?.parse().ok());
+    tenants.collect()
+}
+
+async fn post_done(stage: &Stage, number: usize) -> String {
+    let done = webhook::job(|job| {
+        job["tenant"] = json!(format!("{number}_1"));
+        job["job_id"] = json!(format!("job{number}"));
+    });
+    stage.post(&done).await
 }
 
 async fn gluehook(stage: &Stage, args: &[&str]) -> Value {
@@ -131,7 +141,7 @@ async fn two_hundred_failures_of_one_kind_are_a_few_messages_and_every_one_is_co
     let records = all_done(&stage, &ids).await;
     assert_eq!((alone(&stage), storms(&stage).len(), stage.slack.messages().len()), (3, 1, 4));
     assert!(summary.updates > 0, "{summary:?}");
-    assert!(summary.text.contains("from 197 tenants since"), "{}", summary.text);
+    assert!(summary.text.contains("from 197 tenants, 2"), "{}", summary.text);
     assert!(summary.text.contains("Tenant &lt;tenant&gt;: read timed out after # s"), "{}", summary.text);
     assert!(summary.text.contains("… and 187 more"), "{}", summary.text);
     paced(&calls(&stage), interval);
@@ -154,11 +164,7 @@ async fn a_backlog_without_fold_keeps_the_pace_and_holds_up_nothing_else() {
     let stage = stage(3, "1h", Some("300ms")).await;
     let mut ids = Vec::new();
     for number in 0..ALL {
-        let done = webhook::job(|job| {
-            job["tenant"] = json!(format!("{number}_1"));
-            job["job_id"] = json!(format!("job{number}"));
-        });
-        ids.push(stage.post(&done).await);
+        ids.push(post_done(&stage, number).await);
     }
     // A tenant of whom nothing is told is not behind them.
     let quiet = webhook::job(|job| job["status"] = json!("JOB_CREATED"));
@@ -201,8 +207,79 @@ async fn nobody_calls_before_retry_after_is_over() {
     let calls = calls(&stage);
     assert_eq!(calls[0].status, Some(429));
     let waited = calls[1].at - calls[0].at;
-    assert!(waited >= Duration::from_millis(2_950), "the next call came after {waited:?}");
+    assert!(waited >= Duration::from_secs(3), "the next call came after {waited:?}");
     assert_eq!(alone(&stage), 1);
+}
+
+#[tokio::test]
+async fn after_a_refusal_several_workers_post_in_the_order_in_which_the_messages_came() {
+    const ALL: usize = 12;
+    let setting = Setting {
+        rules: Some(rules(99, "1h")),
+        channel_interval: Some("150ms"),
+        postgres: true,
+        ..Setting::default()
+    };
+    let mut stage = Stage::with(setting).await;
+    stage.start_more_workers(2).await;
+    let limited = Fault::TooManyRequests {
+        retry_after: Some(3),
+        body: r#"{"ok":false,"error":"ratelimited"}"#.to_owned(),
+    };
+    stage.slack.next_on("POST", "/api/chat.", limited);
+    let mut ids = vec![post_done(&stage, 0).await];
+    until("it is told to wait", || calls(&stage).len() == 1).await;
+    for number in 1..ALL {
+        let id = post_done(&stage, number).await;
+        // Each has its place before the next one comes.
+        stage.until(&id, "wait for Slack", |record| record.row.why.is_some()).await;
+        ids.push(id);
+    }
+    let records = all_done(&stage, &ids).await;
+    assert_eq!(order(&stage, "done "), (0..ALL).collect::<Vec<_>>());
+    assert!(records.iter().all(|record| record.row.failures == 0), "waiting is no failed attempt");
+    let calls = calls(&stage);
+    assert!(calls[1].at - calls[0].at >= Duration::from_secs(3));
+    paced(&calls, Duration::from_millis(150));
+}
+
+#[tokio::test]
+async fn who_waits_for_slack_holds_up_neither_its_tenant_nor_anybody_else() {
+    let act = r#"
+[[rule]]
+name = "act"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "enable_schedule"
+[[rule.do]]
+action = "slack"
+text = "acted {{ event.tenant }}"
+"#;
+    let setting = Setting { rules: Some(act.to_owned()), channel_interval: Some("1h"), ..Setting::default() };
+    let stage = Stage::with(setting).await;
+    let mut ids = Vec::new();
+    // More than may be worked on at a time, and several of each tenant.
+    for number in 0..80 {
+        let done = webhook::job(|job| {
+            job["tenant"] = json!(format!("{}_1", number % 20));
+            job["job_id"] = json!(format!("job{number}"));
+        });
+        ids.push(stage.post(&done).await);
+    }
+    until("the first goes at once", || stage.slack.texts().len() == 1).await;
+    let mut states = Vec::new();
+    for id in &ids {
+        let record = stage
+            .until(id, "be told or wait", |record| {
+                record.row.outcome == Outcome::Done || record.row.why.is_some()
+            })
+            .await;
+        states.push((record.steps[0].state.settled(), record.steps[1].state));
+    }
+    let told = states.iter().filter(|state| **state == (true, StepState::Done)).count();
+    let waiting = states.iter().filter(|state| **state == (true, StepState::Pending)).count();
+    assert_eq!((told, waiting), (1, 79), "what hotglue is asked goes first");
 }
 
 #[tokio::test]
@@ -273,6 +350,39 @@ async fn what_slack_refuses_for_good_is_shown_and_told_once_it_is_mended() {
     assert!(storms(&stage)[0].text.contains("*5 messages*"), "{:?}", storms(&stage));
     assert!(records.iter().all(|record| !record.steps[0].perhaps_twice));
     says(&format!("{admin}/metrics"), "gluehook_storm_messages_waiting 0").await;
+}
+
+#[tokio::test]
+async fn the_first_that_slack_refuses_for_good_are_dead_letters_and_the_storm_does_not_swallow_them() {
+    let stage = stage(2, "1h", None).await;
+    stage.slack.only_channels(&["#other"]);
+    let first = post_failures(&stage, 0..2).await;
+    for id in &first {
+        let record = stage.settled(id, Outcome::Dead).await;
+        assert_eq!(record.steps[0].state, StepState::Failed, "{record:?}");
+    }
+    let folded = post_failures(&stage, 2..5).await;
+    for id in &folded {
+        stage.settled(id, Outcome::Folded).await;
+    }
+    let listed = gluehook(&stage, &["dead", "list"]).await;
+    assert_eq!(listed.as_array().map(Vec::len), Some(2), "{listed}");
+    until("the storm's message is refused too", || calls(&stage).len() > 2).await;
+    stage.slack.only_channels(&[]);
+    all_done(&stage, &folded).await;
+    let told = storms(&stage);
+    assert_eq!((told.len(), alone(&stage)), (1, 0));
+    assert!(told[0].text.contains("*3 more messages*"), "{}", told[0].text);
+    assert!(
+        told[0].text.contains("The first 2 could not be posted: `gluehook dead list`."),
+        "{}",
+        told[0].text
+    );
+    assert!(told[0].text.contains("\n> failed 2_1\n"), "{}", told[0].text);
+    // Sent back by a person, they are told after all.
+    let (code, said, errors) = stage.gluehook(&["dead", "retry", "--all", "--yes"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    all_done(&stage, &first).await;
 }
 
 #[tokio::test]

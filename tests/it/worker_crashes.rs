@@ -137,3 +137,20 @@ async fn what_slack_has_answered_is_not_forgotten_while_the_event_log_is_away() 
     assert_eq!((step.state, step.perhaps_twice), (StepState::Done, false), "{step:?}");
     assert_eq!(stage.slack.messages().len(), 1);
 }
+
+#[tokio::test]
+async fn that_a_storm_was_told_is_not_forgotten_while_the_event_log_is_away() {
+    let fold = TELL.replacen("[[rule.do]]", "fold = { after = 0, per = \"1h\" }\n[[rule.do]]", 1);
+    let setting = Setting { rules: Some(fold), ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    stage.slack.every(1, Fault::Delay(Duration::from_secs(1)));
+    let id = stage.post(&failed()).await;
+    assert!(stage.slack.until(PATIENCE, |slack| slack.messages().len() == 1).await);
+    let lock = locked(&stage).await;
+    stage.worker().line("how telling a storm ended can't be written down").await;
+    lock.close().await.unwrap();
+    let record = stage.settled(&id, Outcome::Done).await;
+    let step = &record.steps[0];
+    assert_eq!((step.state, step.perhaps_twice), (StepState::Done, false), "{step:?}");
+    assert_eq!(stage.slack.messages().len(), 1);
+}

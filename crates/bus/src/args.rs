@@ -210,9 +210,12 @@ impl fmt::Display for NatsUrl {
             if i > 0 {
                 f.write_str(",")?;
             }
+            // What no address has may be a password too.
+            let plain = |part: &str| part.split(['?', '#']).next().unwrap_or_default().to_owned();
             match part.rsplit_once('@') {
-                None => f.write_str(part)?,
+                None => f.write_str(&plain(part))?,
                 Some((before, host)) => {
+                    let host = plain(host);
                     let scheme = before.split_once("://").map_or("nats", |(scheme, _)| scheme);
                     write!(f, "{scheme}://***@{host}")?;
                 }

@@ -24,7 +24,7 @@ const ANSWER_MOST: usize = 1 << 20;
 #[group(skip)]
 pub struct MonitorArgs {
     /// Monitoring port of nats-server: it tells whether an acknowledged event survives a power cut
-    #[arg(long, env = "GLUEHOOK_NATS_MONITOR_URL", value_name = "URL")]
+    #[arg(long, env = "GLUEHOOK_NATS_MONITOR_URL", hide_env_values = true, value_name = "URL")]
     pub nats_monitor_url: Option<MonitorUrl>,
 }
 
@@ -36,7 +36,9 @@ impl FromStr for MonitorUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("write http://HOST:PORT, such as http://127.0.0.1:8222, instead of {text:?}");
+        // What was written may hold a password.
+        let wrong =
+            || "write http://HOST:PORT, such as http://127.0.0.1:8222, without user and password".to_owned();
         let authority = text.trim().strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
         let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
         let fits = |c: char| c.is_ascii_graphic() && !"/?#@".contains(c);

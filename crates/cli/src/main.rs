@@ -120,7 +120,7 @@ impl std::error::Error for Misused {}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = service::usage::parse();
     if let Err(why) = common.store.check() {
         output::note(format!("gluehook: {why}"));
         return ExitCode::from(2);

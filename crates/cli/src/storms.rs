@@ -35,7 +35,9 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     }
     let now = Clock::system().now();
     let mut table = Table::new(&[
+        "id",
         "~rule",
+        "run",
         "state",
         "messages",
         "waiting",
@@ -46,7 +48,9 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     ]);
     for storm in &storms {
         table.row([
+            Cell::number(storm.id),
             Cell::new(&storm.rule),
+            Cell::new(&storm.run),
             state(storm.state),
             Cell::number(storm.messages),
             Cell::number(storm.waiting),

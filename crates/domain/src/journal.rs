@@ -14,11 +14,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::access::{Access, StoreError};
-pub use self::alive::{BEAT, LAPSES, LAPSES_WITH_TURN};
+pub use self::alive::{BEAT, LAPSES, LAPSES_WITH_TURN, held_until};
 pub use self::ending::Ending;
 pub use self::limits::{Before, Brake, HeldStep, Paused, ScheduleChange, counted_as, pause_alert};
 pub use self::recorded::{Recorded, Rows, Span};
-pub use self::storms::{MayPost, Message, Post, Storm, StormEnd, StormState, Telling};
+pub use self::storms::{MayPost, Message, Post, Posted, Storm, StormEnd, StormState, Telling};
 pub use self::turn::{LINGERS, Turn, schedule_scope};
 use crate::event::Event;
 use crate::names::EventId;

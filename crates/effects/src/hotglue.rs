@@ -79,6 +79,9 @@ impl Api {
             return Err(classify::refused(&answer, &self.peer.who, &call.label(), false));
         }
         match answer.json() {
+            Some(Value::Array(tenants)) if tenants.len() == 1 => {
+                Ok("reachable, key accepted, 1 tenant".to_owned())
+            }
             Some(Value::Array(tenants)) => Ok(format!("reachable, key accepted, {} tenants", tenants.len())),
             Some(_) => Ok("reachable, key accepted".to_owned()),
             None => Err(classify::unreadable(&self.peer.who, &call.label())),

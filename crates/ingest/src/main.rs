@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use ingest::Args;
 
 /// Many small requests on several threads: the system's own allocator spends several times as long on them, musl's most of all.
@@ -10,7 +9,7 @@ use ingest::Args;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = service::usage::parse();
     match ingest::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -12,6 +12,7 @@ pub mod probe;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod usage;
 pub mod vital;
 
 pub use args::{Args, switch};

@@ -1,16 +1,15 @@
 //! Before a Slack message is posted: does it fold into a storm, and is it its turn in the channel's line?
 
-use domain::journal::{LAPSES, MayPost, Post, StepState};
+use domain::journal::{LAPSES, MayPost, Post, StepState, held_until};
 use domain::plan::StepKey;
 use domain::storm::MayFold;
-use domain::storm::pace::{Answer, Line, Pace, Who};
+use domain::storm::pace::{Answer, Who};
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
-use crate::ledger;
-use crate::text::{instant, key, micros, text};
-use crate::workers;
+use crate::text::{micros, text};
+use crate::{ledger, lines};
 
 /// A storm tells nothing for so long after its first message, because more are on their way (microseconds).
 const GATHERS: i64 = 1_000_000;
@@ -23,7 +22,8 @@ struct Waiting {
     alone: bool,
     /// It was begun: it may have been posted.
     begun: bool,
-    told: Option<Timestamp>,
+    /// In which line, and where in it.
+    place: Option<(String, i64)>,
 }
 
 pub(crate) async fn may_post(
@@ -40,23 +40,14 @@ pub(crate) async fn may_post(
     {
         return Ok(MayPost::Folded);
     }
-    let who = if post.queues { Who::Queues { told: step.told } } else { Who::First };
-    let answer = if post.replays {
-        ask_behind(connection, post.line, post.pace, who, now).await?
-    } else {
-        ask(connection, post.line, post.pace, who, now).await?
+    let answer = match (post.pace.lines_up() && post.queues, step.place) {
+        (true, place) => lines::queue(connection, post, place, now).await?,
+        (false, _) => lines::ask(connection, post.line, post.pace, Who::First, now).await?,
     };
-    let (not_before, answer) = match answer {
-        Answer::Now => (None, MayPost::Yes),
-        Answer::At(at) => (None, MayPost::At(at)),
-        Answer::NotBefore(at) => (Some(micros(at)), MayPost::NotBefore(at)),
-    };
-    let key = text(post.step.as_str());
-    let key = &*key;
-    sqlx::query!("UPDATE steps SET not_before = $2 WHERE key = $1", key, not_before)
-        .execute(connection)
-        .await?;
-    Ok(answer)
+    Ok(match answer {
+        Answer::Now(spell) => MayPost::Yes(spell),
+        Answer::NotBefore(at) => MayPost::NotBefore(at),
+    })
 }
 
 /// The step, or what is to be said of one that can't be claimed now.
@@ -68,7 +59,7 @@ async fn waiting(
     let (key, now) = (text(step.as_str()), micros(now));
     let key = &*key;
     let row = sqlx::query!(
-        r#"SELECT state, lease_until, released_at, kind, storm, begun, not_before,
+        r#"SELECT state, lease_until, released_at, kind, storm, begun, slack_line, slack_place,
              (SELECT seen_at FROM workers WHERE name = steps.worker) AS "seen_at?"
            FROM steps WHERE key = $1 FOR UPDATE OF steps"#,
         key
@@ -76,12 +67,12 @@ async fn waiting(
     .fetch_optional(connection)
     .await?;
     // The claim says what is wrong.
-    let Some(row) = row else { return Ok(Err(MayPost::Yes)) };
+    let Some(row) = row else { return Ok(Err(MayPost::Yes(None))) };
     let free = match ledger::state(&row.state)? {
         StepState::Folded => return Ok(Err(MayPost::Folded)),
         StepState::Pending => true,
         StepState::Claimed => {
-            row.lease_until.is_none_or(|until| workers::until(until, row.seen_at, LAPSES) <= now)
+            row.lease_until.is_none_or(|until| held_until(until, row.seen_at, LAPSES) <= now)
         }
         StepState::Held => row.released_at.is_some(),
         StepState::Done
@@ -92,12 +83,12 @@ async fn waiting(
         | StepState::Dropped => false,
     };
     if !free {
-        return Ok(Err(MayPost::Yes));
+        return Ok(Err(MayPost::Yes(None)));
     }
     Ok(Ok(Waiting {
         alone: row.kind.is_some() && row.storm.is_none(),
         begun: row.begun > 0,
-        told: row.not_before.map(instant).transpose()?,
+        place: row.slack_line.zip(row.slack_place),
     }))
 }
 
@@ -163,7 +154,7 @@ async fn folds(
     .await?;
     sqlx::query!(
         "UPDATE steps SET state = 'folded', kind = $2, kind_at = $3, storm = $4, storm_number = $5, error = $6,
-           worker = NULL, lease_until = NULL, not_before = NULL, changed_at = $3
+           worker = NULL, lease_until = NULL, slack_line = NULL, slack_place = NULL, changed_at = $3
          WHERE key = $1",
         key,
         kind,
@@ -222,88 +213,4 @@ async fn begin(
     .fetch_one(connection)
     .await?;
     Ok(id)
-}
-
-/// Asks for a turn in a channel's line, and takes it if it is free.
-pub(crate) async fn ask(
-    connection: &mut PgConnection,
-    channel: &str,
-    pace: Pace,
-    who: Who,
-    now: Timestamp,
-) -> Result<Answer, Trouble> {
-    let line = line(connection, channel).await?;
-    let quiet = until_quiet(connection).await?;
-    let (line, answer) = pace.ask(line, quiet, who, now);
-    put(connection, channel, line).await?;
-    Ok(answer)
-}
-
-async fn line(connection: &mut PgConnection, channel: &str) -> Result<Line, Trouble> {
-    let channel = key(channel);
-    let channel = &*channel;
-    sqlx::query!("INSERT INTO slack_lines (channel) VALUES ($1) ON CONFLICT (channel) DO NOTHING", channel)
-        .execute(&mut *connection)
-        .await?;
-    let line =
-        sqlx::query!("SELECT free_at, queue_until FROM slack_lines WHERE channel = $1 FOR UPDATE", channel)
-            .fetch_one(connection)
-            .await?;
-    Ok(Line { free_at: line.free_at, queue_until: line.queue_until })
-}
-
-async fn put(connection: &mut PgConnection, channel: &str, line: Line) -> Result<(), Trouble> {
-    let channel = key(channel);
-    let channel = &*channel;
-    sqlx::query!(
-        "UPDATE slack_lines SET free_at = $2, queue_until = $3 WHERE channel = $1",
-        channel,
-        line.free_at,
-        line.queue_until
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn until_quiet(connection: &mut PgConnection) -> Result<i64, Trouble> {
-    Ok(sqlx::query_scalar!("SELECT until FROM slack_quiet WHERE single").fetch_one(connection).await?)
-}
-
-/// As [`ask`], behind everything that waits in the channel's line: replays wait in a line of their own, where they hold up
-/// nobody else, for a turn in that of the channel.
-async fn ask_behind(
-    connection: &mut PgConnection,
-    channel: &str,
-    pace: Pace,
-    who: Who,
-    now: Timestamp,
-) -> Result<Answer, Trouble> {
-    let all = line(connection, channel).await?;
-    // No channel's name has a space.
-    let of_replays = format!("{channel} replays");
-    let behind = line(connection, &of_replays).await?;
-    let quiet = until_quiet(connection).await?;
-    let asked = Line { free_at: all.free_at, queue_until: all.queue_until.max(behind.queue_until) };
-    let (then, answer) = pace.ask(asked, quiet, who, now);
-    put(connection, channel, Line { free_at: then.free_at, ..all }).await?;
-    put(connection, &of_replays, Line { free_at: behind.free_at, queue_until: then.queue_until }).await?;
-    Ok(answer)
-}
-
-/// Slack has asked for quiet until then: nobody posts before, and no burst follows.
-pub(crate) async fn quiet(
-    connection: &mut PgConnection,
-    pace: Pace,
-    until: Timestamp,
-) -> Result<(), Trouble> {
-    let until = micros(until);
-    sqlx::query!("UPDATE slack_quiet SET until = greatest(until, $1)", until)
-        .execute(&mut *connection)
-        .await?;
-    let free_at = pace.blocked(Line::default(), until).free_at;
-    sqlx::query!("UPDATE slack_lines SET free_at = greatest(free_at, $1)", free_at)
-        .execute(connection)
-        .await?;
-    Ok(())
 }

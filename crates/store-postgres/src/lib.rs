@@ -13,6 +13,7 @@ mod fold;
 mod forget;
 mod ledger;
 mod limits;
+mod lines;
 mod listing;
 mod open;
 mod record;
@@ -35,7 +36,7 @@ use domain::journal::{
 };
 use domain::names::EventId;
 use domain::plan::{Decision, Step, StepKey};
-use domain::storm::pace::{Answer, Pace, Who};
+use domain::storm::pace::{Answer, Pace, Spell, Who};
 use jiff::Timestamp;
 use sqlx::postgres::PgPool;
 
@@ -234,11 +235,15 @@ impl PostgresStore {
     }
 
     pub async fn reserve(&self, line: &str, pace: Pace, now: Timestamp) -> Result<Answer, StoreError> {
-        write!(self, |transaction| fold::ask(transaction, line, pace, Who::First, now))
+        write!(self, |transaction| lines::ask(transaction, line, pace, Who::First, now))
     }
 
-    pub async fn quiet(&self, pace: Pace, until: Timestamp) -> Result<(), StoreError> {
-        write!(self, |transaction| fold::quiet(transaction, pace, until))
+    pub async fn leave_line(&self, line: &str, spell: Spell, next: Timestamp) -> Result<(), StoreError> {
+        write!(self, |transaction| lines::leave(transaction, line, spell, next))
+    }
+
+    pub async fn quiet(&self, until: Timestamp) -> Result<(), StoreError> {
+        write!(self, |transaction| lines::quiet(transaction, until))
     }
 
     pub async fn storms(&self, closed: u32) -> Result<Vec<Storm>, StoreError> {

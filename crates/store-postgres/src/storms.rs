@@ -1,17 +1,20 @@
 //! Storms: which are to be told, who tells them, and what Slack has taken.
 
-use domain::journal::{Message, Storm, StormEnd, StormState, Telling};
+use domain::action::Action;
+use domain::journal::{Message, Posted, StepState, Storm, StormEnd, StormState, Telling};
 use domain::names::EventId;
 use domain::storm::MOST_TENANTS;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
-use crate::text::{count, instant, micros, text};
+use crate::ledger;
+use crate::text::{count, from_json, instant, micros, text};
 
 /// A row of `storms`.
 struct Row {
     id: i64,
+    kind: String,
     rule: String,
     env_id: String,
     flow_id: String,
@@ -45,8 +48,10 @@ impl Row {
             self.folded,
             most
         )
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
+        let posted = self.posted(connection).await?;
+        let example_text = self.example_text(connection).await?;
         Ok(Storm {
             id: self.id,
             rule: self.rule,
@@ -61,11 +66,13 @@ impl Row {
             since: instant(self.since)?,
             last_at: instant(self.last_at)?,
             alone: count(self.alone),
+            posted,
             messages: count(self.folded),
             waiting: count(self.folded - self.told),
             tenants: count(newest.first().map_or(0, |first| first.tenants)),
             newest: newest.into_iter().map(|row| row.tenant).collect(),
             example: EventId::from_text(self.example),
+            example_text,
             message: match (self.message_channel, self.message_ts) {
                 (Some(channel), Some(ts)) => Some(Message { channel, ts }),
                 _ => None,
@@ -75,13 +82,56 @@ impl Row {
             why: self.why,
         })
     }
+
+    /// Of those that were posted on their own before it began.
+    async fn posted(&self, connection: &mut PgConnection) -> Result<Posted, Trouble> {
+        let states = sqlx::query!(
+            r#"SELECT state, count(*) AS "number!" FROM (
+                 SELECT state FROM steps WHERE kind = $1 AND kind_at >= $2 AND storm IS NULL ORDER BY kind_at LIMIT $3
+               ) AS first GROUP BY state"#,
+            self.kind,
+            self.since,
+            self.alone
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let mut posted = Posted::default();
+        for row in states {
+            let number = count(row.number);
+            match ledger::state(&row.state)? {
+                StepState::Done => posted.alone_posted += number,
+                StepState::Pending | StepState::Claimed | StepState::Held => posted.alone_waiting += number,
+                StepState::Failed
+                | StepState::Unknown
+                | StepState::Superseded
+                | StepState::Skipped
+                | StepState::Dropped
+                | StepState::Folded => posted.alone_failed += number,
+            }
+        }
+        Ok(posted)
+    }
+
+    async fn example_text(&self, connection: &mut PgConnection) -> Result<Option<String>, Trouble> {
+        let action = sqlx::query_scalar!(
+            "SELECT action FROM steps WHERE storm = $1 ORDER BY storm_number LIMIT 1",
+            self.id
+        )
+        .fetch_optional(connection)
+        .await?;
+        let Some(action) = action else { return Ok(None) };
+        Ok(match from_json(&action, "the action of a step")? {
+            Action::Slack { text, .. } => Some(text),
+            Action::SetSchedule { .. } | Action::LinkTarget { .. } | Action::RunJob { .. } => None,
+        })
+    }
 }
 
 /// Storms that are not closed, oldest first; then, newest first, at most `closed` that are.
 pub(crate) async fn all(connection: &mut PgConnection, closed: u32) -> Result<Vec<Storm>, Trouble> {
     let mut rows = sqlx::query_as!(
         Row,
-        r#"SELECT id AS "id!", rule, env_id, flow_id, run, channel, shape, example, state, per, since, last_at, alone,
+        r#"SELECT id AS "id!", kind, rule, env_id, flow_id, run, channel, shape, example, state, per, since, last_at, alone,
              folded, told, told_at, message_channel, message_ts, failures, why
            FROM storms WHERE state <> 'closed' ORDER BY id"#
     )
@@ -90,7 +140,7 @@ pub(crate) async fn all(connection: &mut PgConnection, closed: u32) -> Result<Ve
     if closed > 0 {
         let ended = sqlx::query_as!(
             Row,
-            r#"SELECT id AS "id!", rule, env_id, flow_id, run, channel, shape, example, state, per, since, last_at, alone,
+            r#"SELECT id AS "id!", kind, rule, env_id, flow_id, run, channel, shape, example, state, per, since, last_at, alone,
                  folded, told, told_at, message_channel, message_ts, failures, why
                FROM storms WHERE state = 'closed' ORDER BY last_at DESC LIMIT $1"#,
             i64::from(closed)
@@ -158,7 +208,7 @@ pub(crate) async fn take(
     .await?;
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id AS "id!", rule, env_id, flow_id, run, channel, shape, example, state, per, since, last_at, alone,
+        r#"SELECT id AS "id!", kind, rule, env_id, flow_id, run, channel, shape, example, state, per, since, last_at, alone,
              folded, told, told_at, message_channel, message_ts, failures, why
            FROM storms WHERE id = $1"#,
         id

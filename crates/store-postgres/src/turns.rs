@@ -1,6 +1,6 @@
 //! Turns: what steps of several events change, they change one at a time, and a schedule never backwards in event time.
 
-use domain::journal::{Claim, Ending, LAPSES_WITH_TURN, LINGERS, StepState, Turn};
+use domain::journal::{Claim, Ending, LAPSES_WITH_TURN, LINGERS, StepState, Turn, held_until};
 use domain::names::EventId;
 use domain::plan::StepKey;
 use jiff::Timestamp;
@@ -9,7 +9,6 @@ use sqlx::postgres::PgConnection;
 use crate::error::Trouble;
 use crate::ledger::{Asked, Said};
 use crate::text::{instant, key, micros, micros_of, text};
-use crate::workers;
 
 /// Takes the turn for a step; the reason if it can't have it, and then nothing is taken.
 pub(crate) async fn take(
@@ -47,7 +46,7 @@ pub(crate) async fn take(
         )
         .fetch_optional(connection)
         .await?;
-        let until = held.map_or(now, |held| workers::until(held.lease_until, held.seen_at, LAPSES_WITH_TURN));
+        let until = held.map_or(now, |held| held_until(held.lease_until, held.seen_at, LAPSES_WITH_TURN));
         return Ok(Some(Claim::Busy { until: instant(until)? }));
     }
     // Asked only now: who had the turn before has written down what it changed.

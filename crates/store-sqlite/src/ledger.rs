@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::journal::{Claim, Ending, LAPSES, StepEnd, StepRecord, StepState, Turn};
+use domain::journal::{Claim, Ending, LAPSES, StepEnd, StepRecord, StepState, Turn, held_until};
 use domain::names::EventId;
 use domain::plan::{Step, StepKey};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
 use crate::text::{count, from_json, instant, micros, micros_of, text};
-use crate::{storms, turns, workers};
+use crate::{storms, turns};
 
 /// What is asked for when a step is to be taken.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ pub(crate) async fn claim(connection: &mut SqliteConnection, asked: Asked<'_>) -
     .fetch_optional(&mut *connection)
     .await?
     .ok_or_else(|| unknown(step))?;
-    let held_until = held.lease_until.map(|end| workers::until(end, held.seen_at, LAPSES));
+    let held_until = held.lease_until.map(|end| held_until(end, held.seen_at, LAPSES));
     match (state(&held.state)?, held_until) {
         (StepState::Claimed, Some(end)) if end > micros_now => {
             return Ok(Claim::Busy { until: instant(end)? });

@@ -1,13 +1,11 @@
 //! Which workers live, and what one of them may be dying over.
 
-use std::time::Duration;
-
 use domain::names::EventId;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
-use crate::text::{count, micros, micros_of, text};
+use crate::text::{count, micros, text};
 
 /// A worker says that it lives.
 pub(crate) async fn alive(
@@ -26,12 +24,6 @@ pub(crate) async fn alive(
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Until when something is held: to the end of its lease, or until its holder is taken for dead. Who never said that it lives
-/// is only known by its lease.
-pub(crate) fn until(lease_until: i64, seen_at: Option<i64>, lapses: Duration) -> i64 {
-    seen_at.map_or(lease_until, |seen_at| lease_until.min(seen_at.saturating_add(micros_of(lapses))))
 }
 
 /// An event is about to be read: how often that was begun without coming to an end, this time included.

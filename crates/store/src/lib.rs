@@ -10,7 +10,7 @@ use domain::journal::{
 };
 use domain::names::EventId;
 use domain::plan::{Decision, Step, StepKey};
-use domain::storm::pace::{Answer, Pace};
+use domain::storm::pace::{Answer, Pace, Spell};
 use jiff::Timestamp;
 use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
@@ -57,7 +57,10 @@ fn kind(url: &str) -> Result<Kind, String> {
     match url.split_once(':') {
         Some(("sqlite", _)) => Ok(Kind::Sqlite),
         Some(("postgres" | "postgresql", _)) => Ok(Kind::Postgres),
-        Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+        // Without the slashes it may be a user's name.
+        Some((scheme, rest))
+            if rest.starts_with("//") && scheme.chars().all(|c| c.is_ascii_alphanumeric()) =>
+        {
             Err(format!("{scheme}: is no database we know: {WRITE}"))
         }
         _ => Err(format!("the database URL has no scheme: {WRITE}")),
@@ -179,9 +182,14 @@ impl Store {
         either!(self, store => store.reserve(line, pace, now))
     }
 
+    /// A turn in a line is over: the next may begin then. Without it the next begins when the spell has ended.
+    pub async fn leave_line(&self, line: &str, spell: Spell, next: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.leave_line(line, spell, next))
+    }
+
     /// Slack has asked for quiet until then: no worker gets a turn before.
-    pub async fn quiet(&self, pace: Pace, until: Timestamp) -> Result<(), StoreError> {
-        either!(self, store => store.quiet(pace, until))
+    pub async fn quiet(&self, until: Timestamp) -> Result<(), StoreError> {
+        either!(self, store => store.quiet(until))
     }
 
     /// Storms that are not closed, oldest first; then the newest `closed` of those that are.

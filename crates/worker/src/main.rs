@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use worker::args::Args;
 use worker::run::{Misconfigured, run};
 
@@ -12,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = service::usage::parse();
     args.service.init_telemetry();
     match Box::pin(run(args)).await {
         Ok(()) => ExitCode::SUCCESS,

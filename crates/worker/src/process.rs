@@ -245,22 +245,34 @@ async fn decide(
                 return written.ok_or(Stop::Busy(DECIDE_ANEW));
             }
             Err(needs) => {
-                let in_vain = rulebook.asks_in_vain(&case);
-                gather(deps, event, &needs, in_vain, &mut facts).await?;
+                let told = gather(deps, event, &needs, || rulebook.asks_in_vain(&case)).await?;
+                for told in told {
+                    match told {
+                        Told::Fact(fact) => facts.learn(fact),
+                        Told::Refused(need, why) => facts.refuse(need, why),
+                    }
+                }
             }
         }
     }
     Err(Stop::Permanent(format!("the rulebook still asks for more facts after {MAX_ROUNDS} rounds")))
 }
 
-/// What is asked `in_vain` stops nothing: what hotglue does not tell now, the rules in shadow do without.
+/// What came of a need.
+enum Told {
+    Fact(Fact),
+    Refused(Need, String),
+}
+
+/// What is asked `in_vain` stops nothing: what hotglue does not tell now, the rules in shadow do without. Whether it is, is worked
+/// out only then.
 async fn gather(
     deps: &Deps,
     event: &Event,
     needs: &Needs,
-    in_vain: bool,
-    facts: &mut Facts,
-) -> Result<(), Stop> {
+    in_vain: impl Fn() -> bool,
+) -> Result<Vec<Told>, Stop> {
+    let mut all = Vec::new();
     let place =
         Place { env_id: event.env_id.clone(), flow_id: event.flow_id.clone(), tenant: event.tenant.clone() };
     for need in needs {
@@ -272,21 +284,21 @@ async fn gather(
             }
             Need::Config | Need::State | Need::LinkedSources | Need::LinkedTargets | Need::Schedule => {
                 let told = match observe(deps, &place, need).await {
-                    Err(Stop::Transient { why, .. } | Stop::NotNow(why, _)) if in_vain => Err(why),
+                    Err(Stop::Transient { why, .. } | Stop::NotNow(why, _)) if in_vain() => Err(why),
                     told => told?,
                 };
                 match told {
                     Ok(fact) => fact,
                     Err(why) => {
-                        facts.refuse(need.clone(), why);
+                        all.push(Told::Refused(need.clone(), why));
                         continue;
                     }
                 }
             }
         };
-        facts.learn(fact);
+        all.push(Told::Fact(fact));
     }
-    Ok(())
+    Ok(all)
 }
 
 /// The fact, or why hotglue will not tell it however often it is asked.

@@ -5,30 +5,27 @@ mod corrected;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{Claim, MayPost, StepEnd, StepState, Turn};
+use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
 use effects::{EffectError, Receipt, Service};
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
 
 use self::corrected::{Before, corrected, idle};
+use crate::insist::{self, What};
+use crate::lines::{self, Held};
+use crate::storms::May;
 use crate::{Deps, before, process, storms};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Why an attempt made no call, or no further one.
 const LATE: &str = "the worker was held up for so long that others may have gone on with the step";
-
-/// First wait after the end of a step could not be written down; doubles up to [`WRITE_AGAIN_MOST`].
-const WRITE_AGAIN: Duration = Duration::from_millis(200);
-const WRITE_AGAIN_MOST: Duration = Duration::from_secs(5);
-/// So long an end waits for the event log. Whoever takes the step over meanwhile can't write either, and then finds it done.
-const HELD_FOR_THE_LOG: Duration = Duration::from_secs(300);
 
 /// Why a Slack message waits.
 const NOT_ITS_TURN: &str =
@@ -229,16 +226,29 @@ pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Opti
 }
 
 async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) -> Result<Went, StoreError> {
-    let action = corrected(&step.action, before);
-    match storms::may_post(deps, about.of, step).await? {
-        MayPost::Yes => {}
-        MayPost::At(at) => storms::wait_until(deps, at).await,
-        MayPost::Folded => return Ok(Went::Folded),
-        MayPost::NotBefore(at) => {
+    let mut held = match storms::may_post(deps, about.of, step).await? {
+        May::Try(held) => held,
+        May::Folded => return Ok(Went::Folded),
+        May::NotBefore(at) => {
             let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();
             return Ok(Went::NotNow(NOT_ITS_TURN.to_owned(), wait));
         }
+    };
+    let went = in_turn(deps, about, step, &corrected(&step.action, before), held.as_mut()).await;
+    if let Some(held) = held {
+        held.leave(deps).await;
     }
+    went
+}
+
+/// One attempt at a step, which has the turn in its line if it is a message that has to wait in one.
+async fn in_turn(
+    deps: &Deps,
+    about: About<'_>,
+    step: &Step,
+    action: &Action,
+    mut held: Option<&mut Held>,
+) -> Result<Went, StoreError> {
     let now = deps.clock.now();
     let turn = Turn::of(&step.action, about.occurred_at);
     let turn = turn.as_ref();
@@ -285,15 +295,19 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         let (time, lease) = (deps.clock.now(), SignedDuration::try_from(deps.lease));
         deps.pulse.lapsed_since(now, time) || time.duration_since(now) >= lease.unwrap_or(SignedDuration::MAX)
     };
-    if late() {
+    if late() || held.as_ref().is_some_and(|held| held.is_late(deps.clock.now())) {
         drop(pass);
         // Nothing was done: if the claim is still ours, it is free again.
         settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: false }).await?;
         return Ok(Went::Busy(LOOK_AGAIN));
     }
     let performed =
-        while_ours(deps.world.perform_after(begun, &action, schedule.as_ref()), || turn.is_some() && late());
-    let performed = match deps.cut.run_until_cancelled(performed).await {
+        while_ours(deps.world.perform_after(begun, action, schedule.as_ref()), || turn.is_some() && late());
+    let performed = deps.cut.run_until_cancelled(performed).await;
+    if let Some(held) = &mut held {
+        held.ended(deps.clock.now());
+    }
+    let performed = match performed {
         Some(Some(performed)) => performed,
         Some(None) => {
             drop(pass);
@@ -312,7 +326,7 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);
     if let (Service::Slack, Err(error)) = (&service, &performed)
-        && let Err(error) = storms::heard(deps, error).await
+        && let Err(error) = lines::heard(deps, error).await
     {
         // How the step ended is what must be written down.
         tracing::debug!(%error, "the event log does not know that Slack asks for quiet");
@@ -388,35 +402,6 @@ async fn while_ours<T>(action: impl Future<Output = T>, late: impl Fn() -> bool)
     poll_fn(|context| if late() { Poll::Ready(None) } else { action.as_mut().poll(context).map(Some) }).await
 }
 
-/// Writes down how a step ended; while the event log is away, as long as that may help. Nobody else knows of it: forgotten, it
-/// would be an attempt whose answer was lost.
-async fn written_down(
-    deps: &Deps,
-    step: &Step,
-    turn: Option<&Turn>,
-    end: &StepEnd,
-) -> Result<(), StoreError> {
-    let begun = Instant::now();
-    let mut wait = WRITE_AGAIN;
-    loop {
-        let written = deps.store.settle(&step.key, turn, &deps.worker, end, deps.clock.now()).await;
-        let Err(StoreError::Unavailable(why)) = written else { return written };
-        if begun.elapsed() >= HELD_FOR_THE_LOG {
-            return Err(StoreError::Unavailable(why));
-        }
-        tracing::warn!(
-            step = step.key.as_str(),
-            why,
-            "the end of a step can't be written down; trying again"
-        );
-        deps.readiness.set("event-log", Err(why.clone()));
-        if deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return Err(StoreError::Unavailable(why));
-        }
-        wait = (wait * 2).min(WRITE_AGAIN_MOST);
-    }
-}
-
 async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> Result<Went, StoreError> {
     let (state, went) = match &end {
         StepEnd::Done { .. } | StepEnd::DonePerhapsTwice { .. } => (StepState::Done, Went::Settled),
@@ -444,7 +429,7 @@ async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> 
         }
         _ => tracing::debug!(rule = step.rule, action = step.action.word(), "step {}", state.as_str()),
     }
-    written_down(deps, step, turn, &end).await?;
+    insist::written(deps, What::StepEnd { step: &step.key, turn, end: &end }).await?;
     deps.metrics.step(step.action.word(), state.as_str());
     Ok(went)
 }

@@ -10,13 +10,15 @@ use domain::event::Event;
 use domain::journal::{MayPost, Post, StepState, Storm, StormEnd, StormState, Telling};
 use domain::plan::{LIVE, Step};
 use domain::retry::LONGEST_ASKED;
-use domain::storm::pace::{Answer, LONGEST_IN_PLACE, Pace};
+use domain::storm::pace::{Answer, Spell};
 use domain::storm::{Kind, MayFold, running, summary};
 use effects::{EffectError, Receipt, Service, Told};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use store::StoreError;
 use tokio_util::sync::CancellationToken;
 
+use crate::insist::{self, What};
+use crate::lines::{self, Held, LONGEST_IN_PLACE, after, call, heard, line};
 use crate::{Deps, process};
 
 /// Between two looks whether a storm is to be told.
@@ -28,19 +30,8 @@ const UPDATE: Duration = Duration::from_secs(3);
 /// First wait after a call that Slack did not take; doubles up to [`AGAIN_MOST`].
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MOST: Duration = Duration::from_secs(60);
-/// So long the end of a call waits for the event log, and so long between two looks at most.
-const HELD_FOR_THE_LOG: Duration = Duration::from_secs(300);
-const HELD_AT_MOST: Duration = Duration::from_secs(5);
-/// Room for what is not the call itself.
-const SLOW_MACHINE: Duration = Duration::from_secs(5);
-/// Wait where Slack asks for quiet and does not say for how long.
-const QUIET: Duration = Duration::from_secs(1);
-/// What Slack asks for is kept to; more than this is a mistake of somebody's clock.
-const LONGEST_QUIET: Duration = Duration::from_secs(24 * 60 * 60);
 /// The action of every step that folds.
 const SLACK: &str = "slack";
-/// An incoming webhook has a channel of its own, and nobody knows which.
-const WEBHOOK: &str = "(webhook)";
 
 /// Whose Slack message it is.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +42,19 @@ pub(crate) enum Of<'a> {
     Worker,
 }
 
+/// What is to be done about a step now.
+#[derive(Debug)]
+pub(crate) enum May {
+    /// With the turn in its line, if there is one.
+    Try(Option<Held>),
+    /// It is told with others of its kind.
+    Folded,
+    NotBefore(Timestamp),
+}
+
 /// Whether a step may be posted now; always so if it is no Slack message.
-pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<MayPost, StoreError> {
-    let Action::Slack { channel, text } = &step.action else { return Ok(MayPost::Yes) };
+pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<May, StoreError> {
+    let Action::Slack { channel, text } = &step.action else { return Ok(May::Try(None)) };
     let fold = match of {
         Of::Event { event, run, may_fold: true } => fold(deps, &step.rule)
             .map(|fold| MayFold { kind: Kind::of(event, run, &step.rule, channel.as_deref(), text), fold }),
@@ -62,39 +63,28 @@ pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<May
     let line = line(deps, channel.as_deref());
     let queues = matches!(of, Of::Event { .. });
     let replays = matches!(of, Of::Event { run, .. } if run != LIVE);
-    let post = Post { step: &step.key, line: &line, pace: pace(deps), queues, replays, fold: fold.as_ref() };
-    let may = deps.store.may_post(post, deps.clock.now()).await?;
-    if may == MayPost::Folded {
-        deps.metrics.step(SLACK, StepState::Folded.as_str());
-        deps.stormed.notify_one();
+    let pace = lines::pace(deps);
+    let post = Post { step: &step.key, line: &line, pace, queues, replays, fold: fold.as_ref() };
+    let patient_until = after(deps.clock.now(), LONGEST_IN_PLACE);
+    loop {
+        match deps.store.may_post(post, deps.clock.now()).await? {
+            MayPost::Yes(spell) => return Ok(May::Try(spell.map(|spell| Held::new(line, spell)))),
+            MayPost::Folded => {
+                deps.metrics.step(SLACK, StepState::Folded.as_str());
+                deps.stormed.notify_one();
+                return Ok(May::Folded);
+            }
+            // Who goes first holds nobody up while it waits.
+            MayPost::NotBefore(at) if !queues && at <= patient_until && lines::wait_until(deps, at).await => {
+            }
+            MayPost::NotBefore(at) => return Ok(May::NotBefore(at)),
+        }
     }
-    Ok(may)
 }
 
 /// As the rulebook has it now, whatever it was when the event was decided about.
 fn fold(deps: &Deps, rule: &str) -> Option<domain::rulebook::Fold> {
     deps.rules.current().rules().iter().find(|known| known.name == rule)?.fold
-}
-
-fn pace(deps: &Deps) -> Pace {
-    Pace::new(deps.config.slack.as_ref().map(|slack| slack.channel_interval).unwrap_or_default())
-}
-
-/// The line in which a message waits: that of its channel, however it is written.
-fn line(deps: &Deps, channel: Option<&str>) -> String {
-    let Some(slack) = &deps.config.slack else { return String::new() };
-    if slack.webhook_url.is_some() {
-        return WEBHOOK.to_owned();
-    }
-    let channel = channel.or(slack.channel.as_deref()).unwrap_or_default();
-    channel.trim().trim_start_matches('#').to_lowercase()
-}
-
-/// Notes for all workers that Slack has asked for quiet, if it has.
-pub(crate) async fn heard(deps: &Deps, error: &EffectError) -> Result<(), StoreError> {
-    let Sign::SlowDown(asked) = error.sign() else { return Ok(()) };
-    let until = after(deps.clock.now(), asked.unwrap_or(QUIET).min(LONGEST_QUIET));
-    deps.store.quiet(pace(deps), until).await
 }
 
 /// Tells storms until asked to stop, and shows them in gauges and readiness.
@@ -145,8 +135,12 @@ fn show(deps: &Deps, storms: &[Storm]) {
     let sentence = failing.first().map(|storm| {
         let waiting: u64 = failing.iter().map(|storm| u64::from(storm.waiting)).sum();
         let why = storm.why.as_deref().unwrap_or("Slack did not take it");
-        if waiting > 0 {
+        if waiting == 1 {
+            format!("1 Slack message is waiting to be told (gluehook storms): {why}")
+        } else if waiting > 0 {
             format!("{waiting} Slack messages are waiting to be told (gluehook storms): {why}")
+        } else if failing.len() == 1 {
+            format!("the last word about a storm is waiting to be told (gluehook storms): {why}")
         } else {
             format!(
                 "the last word about {} storms is waiting to be told (gluehook storms): {why}",
@@ -178,24 +172,9 @@ async fn tell_all(
             let waited = u64::from(telling.storm.waiting);
             deps.metrics.steps(SLACK, StepState::Done.as_str(), waited);
         }
-        settled(deps, &telling, &end).await?;
+        insist::written(deps, What::StormEnd { telling: &telling, end: &end }).await?;
     }
     Ok(any)
-}
-
-/// Writes down how telling it ended; while the event log is away, as long as that may help: nobody else knows of it.
-async fn settled(deps: &Deps, telling: &Telling, end: &StormEnd) -> Result<(), StoreError> {
-    let begun = std::time::Instant::now();
-    let mut wait = AGAIN;
-    loop {
-        let written = deps.store.settle_storm(telling, end, deps.clock.now()).await;
-        let Err(StoreError::Unavailable(why)) = written else { return written };
-        let patient = begun.elapsed() < HELD_FOR_THE_LOG;
-        if !patient || deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return Err(StoreError::Unavailable(why));
-        }
-        wait = (wait * 2).min(HELD_AT_MOST);
-    }
 }
 
 async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> Result<StormEnd, StoreError> {
@@ -206,28 +185,32 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
         Ok(pass) => pass,
         Err(wait) => return Ok(StormEnd::NotNow { next: after(now(), wait) }),
     };
-    let line = line(deps, storm.channel.as_deref());
-    // No call was made, and so none was lost.
-    match deps.store.reserve(&line, pace(deps), now()).await {
-        Ok(Answer::Now) => {}
-        Ok(Answer::At(at)) => wait_until(deps, at).await,
-        Ok(Answer::NotBefore(next)) => return Ok(StormEnd::NotNow { next }),
-        Err(error) => {
-            tracing::debug!(%error, "the event log does not say when a storm may be told");
-            return Ok(StormEnd::NotNow { next: after(now(), AGAIN) });
-        }
-    }
-    if deps.cut.is_cancelled() {
-        return Ok(StormEnd::NotNow { next: now() });
-    }
+    // Without a turn no call is made, and so none is lost.
+    let mut held = match turn(deps, storm, after(taken, LONGEST_IN_PLACE)).await {
+        Ok(held) => held,
+        Err(next) => return Ok(StormEnd::NotNow { next }),
+    };
     // A process that was stopped, or a machine that slept, goes on as if no time had passed; and a call must end before
     // another worker may have the storm.
-    if now() >= after(taken, LONGEST_IN_PLACE + call(deps)) {
+    let late = now() >= after(taken, LONGEST_IN_PLACE + call(deps))
+        || held.as_ref().is_some_and(|held| held.is_late(now()));
+    if late || deps.cut.is_cancelled() {
+        leave(deps, held).await;
         return Ok(StormEnd::NotNow { next: now() });
     }
     let text = if storm.state == StormState::Over { summary(storm) } else { running(storm) };
     let telling = deps.world.tell(storm.channel.as_deref(), storm.message.as_ref(), &text);
-    let Some(told) = deps.cut.run_until_cancelled(telling).await else {
+    let told = deps.cut.run_until_cancelled(telling).await;
+    if let Some(held) = &mut held {
+        held.ended(now());
+    }
+    if let Some(Err(error)) = &told
+        && let Err(error) = heard(deps, error).await
+    {
+        tracing::debug!(%error, "the event log does not know that Slack asks for quiet");
+    }
+    leave(deps, held).await;
+    let Some(told) = told else {
         return Ok(StormEnd::Failed { why: process::CUT.to_owned(), uncertain: true, next: now() });
     };
     let (sign, why) = told.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
@@ -264,9 +247,6 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
             StormEnd::Gone
         }
         Err(error) => {
-            if let Err(error) = heard(deps, &error).await {
-                tracing::debug!(%error, "the event log does not know that Slack asks for quiet");
-            }
             let doubled = AGAIN * 2u32.saturating_pow(storm.failures.min(10));
             let (uncertain, asked) = match &error {
                 EffectError::Transient { uncertain, after, .. } => (*uncertain, *after),
@@ -279,22 +259,31 @@ async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> R
     })
 }
 
-/// Waits for a turn that is taken.
-pub(crate) async fn wait_until(deps: &Deps, at: Timestamp) {
-    let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();
-    // Cut, the call that follows is not made.
-    deps.cut.run_until_cancelled(tokio::time::sleep(wait)).await;
+/// The turn in a storm's line, waited for in place if it is near; or when to ask again.
+async fn turn(deps: &Deps, storm: &Storm, patient_until: Timestamp) -> Result<Option<Held>, Timestamp> {
+    let line = line(deps, storm.channel.as_deref());
+    loop {
+        match deps.store.reserve(&line, lines::pace(deps), deps.clock.now()).await {
+            Ok(Answer::Now(spell)) => return Ok(spell.map(|spell: Spell| Held::new(line, spell))),
+            Ok(Answer::NotBefore(at)) if at <= patient_until && lines::wait_until(deps, at).await => {}
+            Ok(Answer::NotBefore(next)) => return Err(next),
+            Err(error) => {
+                tracing::debug!(%error, "the event log does not say when a storm may be told");
+                return Err(after(deps.clock.now(), AGAIN));
+            }
+        }
+    }
 }
 
-/// How long one call may last.
-fn call(deps: &Deps) -> Duration {
-    deps.config.slack.as_ref().map(|slack| slack.timeout).unwrap_or_default() + SLOW_MACHINE
+async fn leave(deps: &Deps, held: Option<Held>) {
+    if let Some(held) = held {
+        held.leave(deps).await;
+    }
 }
 
 /// Storms leave half of a channel's pace to messages that are posted on their own.
 fn between(deps: &Deps, crowd: u32) -> Duration {
-    let interval = deps.config.slack.as_ref().map(|slack| slack.channel_interval).unwrap_or_default();
-    UPDATE.max(interval.saturating_mul(crowd.saturating_mul(2)))
+    UPDATE.max(lines::interval(deps).saturating_mul(crowd.saturating_mul(2)))
 }
 
 fn log(storm: &Storm, end: &StormEnd) {
@@ -328,9 +317,4 @@ fn log(storm: &Storm, end: &StormEnd) {
         }
         StormEnd::Told { .. } | StormEnd::NotNow { .. } | StormEnd::Gone => {}
     }
-}
-
-fn after(now: Timestamp, time: Duration) -> Timestamp {
-    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
-    now.checked_add(time).unwrap_or(Timestamp::MAX)
 }

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use domain::journal::StepState::{Done, Folded, Pending, Unknown};
 use domain::journal::{
-    Brake, Claim, MayPost, Message, Outcome, Post, StepEnd, StepState, Storm, StormEnd, StormState, Telling,
-    Verdicts,
+    Brake, Claim, MayPost, Message, Outcome, Post, Posted, StepEnd, StepState, Storm, StormEnd, StormState,
+    Telling, Verdicts,
 };
 use domain::plan::{LIVE, StepKey};
 use domain::rulebook::{Fold, Limit};
-use domain::storm::pace::{Answer, BURST, Pace};
+use domain::storm::pace::Pace;
 use domain::storm::{Kind, MayFold};
-use jiff::Timestamp;
 use store::Store;
 
 use super::samples::{arrival, at, decision, id, tell, verdicts};
@@ -21,7 +20,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const PER: i64 = 600;
 
 /// A message of event `number` about a tenant, decided and ready to be posted.
-async fn message(store: &Store, number: u64, tenant: &str) -> StepKey {
+pub(super) async fn message(store: &Store, number: u64, tenant: &str) -> StepKey {
     let mut arrival = arrival(number);
     tenant.clone_into(&mut arrival.event.tenant);
     store.remember(&arrival, LIVE).await.unwrap();
@@ -38,7 +37,7 @@ fn may_fold(after: u32, error: &str) -> MayFold {
 }
 
 fn fast() -> Pace {
-    Pace::new(Duration::ZERO)
+    Pace::new(Duration::ZERO, Duration::from_secs(15))
 }
 
 async fn ask(store: &Store, step: &StepKey, fold: Option<&MayFold>, second: i64) -> MayPost {
@@ -99,7 +98,11 @@ pub(super) async fn messages_beyond_the_first_fold_and_stay_what_they_were(store
     let steps = storm(store, 1..6, 2).await;
     let fold = may_fold(2, "out of memory");
     assert_eq!(states(store, 1..6).await, [Pending, Pending, Folded, Folded, Folded]);
-    assert_eq!(ask(store, &steps[0], Some(&fold), 10).await, MayPost::Yes, "once on its own, always so");
+    assert_eq!(
+        ask(store, &steps[0], Some(&fold), 10).await,
+        MayPost::Yes(None),
+        "once on its own, always so"
+    );
     assert_eq!(ask(store, &steps[4], Some(&fold), 10).await, MayPost::Folded);
     assert_eq!(ask(store, &steps[4], None, 10).await, MayPost::Folded, "whatever the rulebook says now");
     let claim = store.claim(&steps[4], None, "w", at(11), LEASE).await.unwrap();
@@ -108,7 +111,29 @@ pub(super) async fn messages_beyond_the_first_fold_and_stay_what_they_were(store
     assert_eq!((storm.messages, storm.waiting, storm.alone, storm.tenants), (3, 3, 2, 3));
     assert_eq!(storm.newest, ["t5", "t4", "t3"]);
     assert_eq!((storm.since, storm.last_at), (at(1), at(5)));
-    assert_eq!((storm.example, storm.state), (id(3), StormState::Open));
+    assert_eq!((&storm.example, storm.state), (&id(3), StormState::Open));
+    assert!(storm.example_text.is_some_and(|text| text.contains("t3")));
+}
+
+pub(super) async fn a_storm_knows_what_became_of_the_first_of_its_kind(store: &Store) {
+    let steps = storm(store, 1..7, 4).await;
+    let ends = [
+        StepEnd::Done { request: String::new(), answer: String::new() },
+        StepEnd::Failed { why: "no".to_owned() },
+        StepEnd::Unknown { why: "lost".to_owned() },
+    ];
+    assert_eq!(only(store).await.posted, Posted { alone_waiting: 4, ..Posted::default() });
+    for (step, end) in steps.iter().zip(&ends) {
+        store.claim(step, None, "w", at(9), LEASE).await.unwrap();
+        store.settle(step, None, "w", end, at(9)).await.unwrap();
+    }
+    let wanted = Posted { alone_posted: 1, alone_waiting: 1, alone_failed: 2 };
+    assert_eq!(only(store).await.posted, wanted);
+    // Those that come after it are none of its own.
+    let fold = may_fold(4, "out of memory");
+    let step = message(store, 9, "t").await;
+    assert_eq!(ask(store, &step, Some(&fold), 6 + PER).await, MayPost::Yes(None));
+    assert_eq!(only(store).await.posted, wanted);
 }
 
 pub(super) async fn only_messages_of_one_kind_fold_together(store: &Store) {
@@ -117,7 +142,7 @@ pub(super) async fn only_messages_of_one_kind_fold_together(store: &Store) {
         ask(store, &step, Some(&may_fold(1, error)), 1).await;
     }
     let step = message(store, 5, "t").await;
-    assert_eq!(ask(store, &step, None, 1).await, MayPost::Yes, "a rule without fold");
+    assert_eq!(ask(store, &step, None, 1).await, MayPost::Yes(None), "a rule without fold");
     assert_eq!(states(store, 1..6).await, [Pending, Pending, Folded, Folded, Pending]);
     assert_eq!(store.storms(0).await.unwrap().len(), 2);
 }
@@ -127,7 +152,7 @@ pub(super) async fn rare_messages_never_fold(store: &Store) {
     for number in 1..5 {
         let step = message(store, number, "t").await;
         let second = i64::try_from(number).unwrap() * (PER + 1);
-        assert_eq!(ask(store, &step, Some(&fold), second).await, MayPost::Yes, "{number}");
+        assert_eq!(ask(store, &step, Some(&fold), second).await, MayPost::Yes(None), "{number}");
     }
 }
 
@@ -279,7 +304,7 @@ pub(super) async fn nothing_new_is_hidden_in_a_storm_that_is_over(store: &Store)
     storm(store, 1..4, 1).await;
     let step = message(store, 9, "t").await;
     let fold = may_fold(1, "out of memory");
-    assert_eq!(ask(store, &step, Some(&fold), 3 + PER).await, MayPost::Yes);
+    assert_eq!(ask(store, &step, Some(&fold), 3 + PER).await, MayPost::Yes(None));
     let storm = only(store).await;
     assert_eq!((storm.state, storm.messages), (StormState::Over, 2));
     // And one more begins beside it.
@@ -294,13 +319,13 @@ pub(super) async fn what_is_settled_held_or_in_other_hands_neither_folds_nor_tak
     store.claim(&done, None, "w", at(1), LEASE).await.unwrap();
     let end = StepEnd::Done { request: String::new(), answer: String::new() };
     store.settle(&done, None, "w", &end, at(1)).await.unwrap();
-    assert_eq!(ask(store, &done, Some(&fold), 2).await, MayPost::Yes);
+    assert_eq!(ask(store, &done, Some(&fold), 2).await, MayPost::Yes(None));
     let claimed = message(store, 2, "b").await;
     store.claim(&claimed, None, "w", at(2), LEASE).await.unwrap();
-    assert_eq!(ask(store, &claimed, Some(&fold), 3).await, MayPost::Yes);
+    assert_eq!(ask(store, &claimed, Some(&fold), 3).await, MayPost::Yes(None));
     assert_eq!(states(store, 1..3).await, [Done, StepState::Claimed]);
     // Begun and never settled: it may have been posted, so that it is not told once more in a storm.
-    assert_eq!(ask(store, &claimed, Some(&fold), 2 + 61).await, MayPost::Yes);
+    assert_eq!(ask(store, &claimed, Some(&fold), 2 + 61).await, MayPost::Yes(None));
     assert!(store.storms(0).await.unwrap().is_empty());
 }
 
@@ -315,7 +340,11 @@ pub(super) async fn what_was_held_may_fold_once_it_is_released(store: &Store) {
         store.record_decision(Verdicts { brake, ..verdicts(&decision) }).await.unwrap().unwrap();
         steps.push(decision.steps[0].key.clone());
     }
-    assert_eq!(ask(store, &steps[1], Some(&fold), 3).await, MayPost::Yes, "the claim says that it is held");
+    assert_eq!(
+        ask(store, &steps[1], Some(&fold), 3).await,
+        MayPost::Yes(None),
+        "the claim says that it is held"
+    );
     assert_eq!(store.claim(&steps[1], None, "w", at(3), LEASE).await.unwrap(), Claim::Held);
     assert_eq!(store.release("rule", at(4)).await.unwrap(), 1);
     assert_eq!(ask(store, &steps[1], Some(&fold), 5).await, MayPost::Folded);
@@ -361,85 +390,10 @@ pub(super) async fn many_workers_at_once_agree_on_what_folds(store: &Store) {
     }
     let asked = steps.iter().map(|step| ask(store, step, Some(&fold), 50));
     let answers = futures_util::future::join_all(asked).await;
-    assert_eq!(answers.iter().filter(|answer| **answer == MayPost::Yes).count(), 3);
+    assert_eq!(answers.iter().filter(|answer| **answer == MayPost::Yes(None)).count(), 3);
     let storm = only(store).await;
     assert_eq!((storm.messages, storm.tenants, storm.newest.len()), (37, 37, 10));
     let takes = (0..8).map(|_| take(store, "w", 60));
     let taken = futures_util::future::join_all(takes).await;
     assert_eq!(taken.iter().flatten().count(), 1, "one of them has it");
-}
-
-pub(super) async fn a_channel_has_one_line_for_all_workers(store: &Store) {
-    let pace = Pace::new(Duration::from_secs(1));
-    let mut steps = Vec::new();
-    for number in 1..21 {
-        steps.push(message(store, number, "t").await);
-    }
-    let ask = |step, line, second| {
-        let post = Post { step, line, pace, queues: true, replays: false, fold: None };
-        async move { store.may_post(post, at(second)).await.unwrap() }
-    };
-    let answers = futures_util::future::join_all(steps.iter().map(|step| ask(step, "c", 100))).await;
-    let mut waits: Vec<Timestamp> = answers
-        .iter()
-        .filter_map(|answer| match answer {
-            MayPost::NotBefore(at) => Some(*at),
-            MayPost::Yes | MayPost::At(_) | MayPost::Folded => None,
-        })
-        .collect();
-    waits.sort_unstable();
-    let each: Vec<_> = (1..=15).map(|second| at(100 + second)).collect();
-    assert_eq!(waits, each, "a burst of {BURST}, and then each an instant of its own");
-    assert_eq!(ask(&steps[0], "d", 100).await, MayPost::Yes, "another channel has another line");
-    let next = store.reserve("c", pace, at(100)).await.unwrap();
-    assert_eq!(next, Answer::At(at(101)), "who waits behind nobody has the next turn");
-    assert!(matches!(ask(&steps[19], "c", 101).await, MayPost::NotBefore(_)), "and nobody else has it");
-
-    store.quiet(pace, at(130)).await.unwrap();
-    for line in ["c", "d", "e"] {
-        let Answer::NotBefore(next) = store.reserve(line, pace, at(129)).await.unwrap() else { panic!() };
-        assert_eq!(next, at(130), "Slack has asked for quiet, whoever heard it");
-    }
-    assert_eq!(store.reserve("c", pace, at(130)).await.unwrap(), Answer::Now);
-    assert_eq!(store.reserve("c", pace, at(130)).await.unwrap(), Answer::At(at(131)), "no burst follows");
-}
-
-pub(super) async fn replays_wait_behind_all_others_and_hold_up_none(store: &Store) {
-    let pace = Pace::new(Duration::from_secs(1));
-    let mut steps = Vec::new();
-    for number in 1..=107 {
-        steps.push(message(store, number, "t").await);
-    }
-    let ask = |step, replays, second| {
-        let post = Post { step, line: "c", pace, queues: true, replays, fold: None };
-        async move { store.may_post(post, at(second)).await.unwrap() }
-    };
-    for step in &steps[..100] {
-        ask(step, true, 100).await;
-    }
-    assert_eq!(
-        ask(&steps[100], false, 100).await,
-        MayPost::NotBefore(at(101)),
-        "behind a burst, not behind them"
-    );
-    assert_eq!(ask(&steps[101], false, 100).await, MayPost::NotBefore(at(102)));
-    assert!(matches!(ask(&steps[102], true, 100).await, MayPost::NotBefore(last) if last > at(190)));
-    assert_eq!(ask(&steps[100], false, 101).await, MayPost::Yes);
-    // All have one pace.
-    assert!(matches!(ask(&steps[5], true, 101).await, MayPost::NotBefore(_)));
-}
-
-pub(super) async fn a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_too(store: &Store) {
-    let pace = Pace::new(Duration::from_secs(60));
-    let step = message(store, 1, "a").await;
-    store.alive("dead", at(100)).await.unwrap();
-    store.claim(&step, None, "dead", at(100), LEASE * 10).await.unwrap();
-    store.quiet(pace, at(200)).await.unwrap();
-    let post = Post { step: &step, line: "c", pace, queues: true, replays: false, fold: None };
-    assert_eq!(
-        store.may_post(post, at(129)).await.unwrap(),
-        MayPost::Yes,
-        "the claim says that it is not free"
-    );
-    assert!(matches!(store.may_post(post, at(130)).await.unwrap(), MayPost::NotBefore(_)));
 }

@@ -12,6 +12,11 @@ use super::load::Load;
 use super::scenario::{Scenario, Step};
 use super::steps;
 
+/// A call lasts so long where workers are to be killed in the midst of one.
+const CALL: Duration = Duration::from_millis(200);
+/// Longest wait for a call while events come all the time.
+const CALL_COMES: Duration = Duration::from_secs(20);
+
 /// What was done to the house.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -77,8 +82,17 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
             house.ingest.kill().await;
             house.ingest.start();
         }
-        Scenario::WorkerKilled | Scenario::ManyWorkersKilled => {
+        Scenario::WorkerKilled => {
             some(dice, 100..1_500).await;
+            kill_worker(house, dice).await;
+        }
+        Scenario::ManyWorkersKilled => {
+            house.hotglue.every(1, Fault::Delay(CALL));
+            some(dice, 100..1_000).await;
+            let before = house.hotglue.calls().len();
+            if !house.hotglue.until(CALL_COMES, |hotglue| hotglue.calls().len() > before).await {
+                done.complaints.push("no worker was at a call when one was killed".to_owned());
+            }
             kill_worker(house, dice).await;
         }
         Scenario::BrokerKilled => {
@@ -194,6 +208,9 @@ async fn one(scenario: Scenario, house: &mut House, dice: &mut Rng, done: &mut D
 
 /// Mends what [`disturb`] broke.
 pub(super) async fn mend(scenario: Scenario, house: &mut House) -> Result<(), String> {
+    if !took_place(scenario, house) {
+        return Err(format!("no call met what {} does to it", scenario.name()));
+    }
     house.hotglue.clear_faults();
     house.slack.clear_faults();
     house.all_run().await;
@@ -203,6 +220,22 @@ pub(super) async fn mend(scenario: Scenario, house: &mut House) -> Result<(), St
         house.until_done(&["dead", "retry", "--all", "--yes"]).await?;
     }
     Ok(())
+}
+
+/// Whether a trouble of calls has met any; every other one is done by our own hand.
+fn took_place(scenario: Scenario, house: &House) -> bool {
+    let met = |is_it: fn(Option<u16>) -> bool| {
+        let calls = house.hotglue.calls().into_iter().chain(house.slack.calls());
+        calls.into_iter().any(|call| is_it(call.status))
+    };
+    match scenario {
+        Scenario::FailingOneInFive => met(|status| status.is_none_or(|status| status >= 500)),
+        Scenario::SlowedDown => met(|status| status == Some(429)),
+        // A call that hangs is cut in the end; one whose answer comes late looks like any other.
+        Scenario::Hanging => met(|status| status.is_none()),
+        Scenario::CutAfterTheEffect => met(|status| status.is_none_or(|status| status == 504)),
+        _ => true,
+    }
 }
 
 /// Both doubles fail every so many calls, each time in another way.

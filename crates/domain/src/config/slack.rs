@@ -28,14 +28,14 @@ pub struct Slack {
     /// Most messages a second that one worker posts; unlimited unless given.
     #[serde(default)]
     pub max_per_second: Option<std::num::NonZeroU32>,
-    /// Time between two messages (or updates of messages) to one channel, over all workers; after a quiet time five may
-    /// follow one another at once. `"0s"`: no limit.
+    /// Least time between two messages (or updates of messages) to one channel, over all workers. `"0s"`: no limit.
     #[serde(default = "one_second", deserialize_with = "span::de_duration")]
     #[schemars(schema_with = "span::duration_schema")]
     pub channel_interval: Duration,
 }
 
-/// What Slack documents: about one message a second and channel, with short bursts.
+/// What Slack documents: one message a second and channel; no more than that is sure to be shown
+/// (docs.slack.dev/apis/web-api/rate-limits).
 fn one_second() -> Duration {
     Duration::from_secs(1)
 }

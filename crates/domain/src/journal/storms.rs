@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::names::EventId;
 use crate::plan::StepKey;
 use crate::storm::MayFold;
-use crate::storm::pace::Pace;
+use crate::storm::pace::{Pace, Spell};
 
 /// A Slack message that is about to be posted.
 #[derive(Debug, Clone, Copy)]
@@ -27,14 +27,23 @@ pub struct Post<'a> {
 /// What becomes of it, as written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MayPost {
-    /// It may be claimed and posted now. Also when it can't be claimed at all: the claim says why.
-    Yes,
+    /// It may be claimed and posted now; what turn it has in its line, which must be left. Also when it can't be claimed at
+    /// all: the claim says why.
+    Yes(Option<Spell>),
     /// It is told with others of its kind ([`super::StepState::Folded`]).
     Folded,
-    /// As [`Self::Yes`], at that instant: to be waited for in place.
-    At(Timestamp),
     /// Others are before it, or Slack has asked for quiet.
     NotBefore(Timestamp),
+}
+
+/// What became of messages that were to be posted on their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Posted {
+    pub alone_posted: u32,
+    /// They wait for their turn, or are in a worker's hands.
+    pub alone_waiting: u32,
+    /// Slack has not taken them, or nobody knows.
+    pub alone_failed: u32,
 }
 
 /// Many messages of one kind.
@@ -59,6 +68,9 @@ pub struct Storm {
     pub last_at: Timestamp,
     /// How many were posted on their own before it began.
     pub alone: u32,
+    /// And what became of these, as far as they are still known.
+    #[serde(flatten)]
+    pub posted: Posted,
     /// How many are told in it, or are to be.
     pub messages: u32,
     /// How many of these are not in a message that Slack is known to have taken.
@@ -67,8 +79,10 @@ pub struct Storm {
     pub tenants: u32,
     /// Newest first; at most [`crate::storm::MOST_TENANTS`].
     pub newest: Vec<String>,
-    /// One of its events.
+    /// The first of its events.
     pub example: EventId,
+    /// What its rule has to say of that event; none when it is not known any more.
+    pub example_text: Option<String>,
     /// The message in Slack that is updated; none as long as there is none, and with an incoming webhook.
     pub message: Option<Message>,
     pub told_at: Option<Timestamp>,

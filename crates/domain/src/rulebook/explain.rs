@@ -170,6 +170,9 @@ pub(super) fn in_words(verdict: &Verdict) -> String {
         Verdict::Silenced { by } => format!("matches, but `{by}` tells it"),
         Verdict::Matched { steps: 1 } => "matches: 1 step".to_owned(),
         Verdict::Matched { steps } => format!("matches: {steps} steps"),
+        Verdict::Shadow { actions } if actions.len() == 1 => {
+            "matches in shadow: 1 step would be taken".to_owned()
+        }
         Verdict::Shadow { actions } => format!("matches in shadow: {} steps would be taken", actions.len()),
         Verdict::Broken { why, steps: 0, .. } => format!("can't be worked out: {why}"),
         Verdict::Broken { why, steps, .. } => {

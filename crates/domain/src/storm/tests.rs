@@ -1,14 +1,11 @@
 //! What is one kind, what is told of it, and how fast.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::pace::{Answer, BURST, Line, Pace, Who};
 use super::{Kind, running, summary};
 use crate::event::Event;
-use crate::journal::{Storm, StormState};
+use crate::journal::{Posted, Storm, StormState};
 use crate::names::EventId;
 use crate::plan::LIVE;
 use crate::rulebook::scenario::read_event;
@@ -116,120 +113,6 @@ proptest! {
         prop_assert!(kind.shape.chars().count() <= 300);
         prop_assert_eq!(kind.digest.len(), 16);
     }
-
-    /// Whoever asks and comes back when told, nobody is let through too early, and everybody in the end.
-    #[test]
-    fn no_window_holds_more_than_the_pace_and_all_get_through(
-        arrivals in prop::collection::vec(0i64..20_000_000, 1..60),
-        late in prop::collection::vec(0i64..300_000, 60),
-        quiet in prop::option::of(0i64..20_000_000),
-    ) {
-        let (pace, start) = (Pace::new(Duration::from_secs(1)), 1_700_000_000_000_000);
-        let instant = |micros| Timestamp::from_microsecond(micros).unwrap();
-        let (mut line, mut gone, mut asked) = (Line::default(), Vec::new(), 0);
-        let mut waiting: Vec<_> = arrivals.iter().map(|at| (start + at, None)).collect();
-        let blocked = quiet.map_or(0, |from| start + from + 5_000_000);
-        let mut told_quiet = false;
-        while !waiting.is_empty() {
-            waiting.sort_unstable_by_key(|(at, _)| std::cmp::Reverse(*at));
-            let (now, told) = waiting.pop().unwrap();
-            if let Some(from) = quiet && now >= start + from && !told_quiet {
-                told_quiet = true;
-                line = pace.blocked(line, blocked);
-            }
-            let until = if told_quiet { blocked } else { 0 };
-            let (next, answer) = pace.ask(line, until, Who::Queues { told: told.map(instant) }, instant(now));
-            line = next;
-            asked += 1;
-            match answer {
-                Answer::Now => gone.push(now),
-                Answer::At(_) => unreachable!("it queues"),
-                Answer::NotBefore(at) => {
-                    let at = at.as_microsecond();
-                    prop_assert!(at > now);
-                    waiting.push((at + late[asked % late.len()], Some(at)));
-                }
-            }
-            prop_assert!(asked < arrivals.len() * 12, "they come back too often");
-        }
-        for (first, at) in gone.iter().enumerate() {
-            let within = gone[first..].iter().filter(|other| **other < at + 10_000_000).count();
-            prop_assert!(within <= 10 + BURST as usize, "{} in ten seconds", within);
-            if told_quiet {
-                prop_assert!(*at < start + quiet.unwrap() || *at >= blocked, "in the quiet time");
-                let after = gone.iter().filter(|at| (blocked..blocked + 1_000_000).contains(*at)).count();
-                prop_assert!(after <= 1, "a burst after the quiet time");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_backlog_is_let_through_at_the_pace_and_nobody_comes_back_in_vain() {
-    let pace = Pace::new(Duration::from_secs(1));
-    let start = 1_700_000_000_000_000;
-    let instant = |micros| Timestamp::from_microsecond(micros).unwrap();
-    let (mut line, mut waiting, mut gone) = (Line::default(), Vec::new(), 0);
-    for _ in 0..30 {
-        let (next, answer) = pace.ask(line, 0, Who::Queues { told: None }, instant(start));
-        line = next;
-        match answer {
-            Answer::Now => gone += 1,
-            Answer::At(_) => unreachable!("it queues"),
-            Answer::NotBefore(at) => waiting.push(at),
-        }
-    }
-    assert_eq!(gone, BURST as usize);
-    assert_eq!(waiting.last(), Some(&instant(start + 25_000_000)), "30 messages take 25 seconds");
-    for at in waiting {
-        let (next, answer) = pace.ask(line, 0, Who::Queues { told: Some(at) }, at);
-        line = next;
-        assert_eq!(answer, Answer::Now);
-    }
-    // One that comes now waits behind nobody.
-    let (_, answer) = pace.ask(line, 0, Who::Queues { told: None }, instant(start + 31_000_000));
-    assert_eq!(answer, Answer::Now);
-}
-
-#[test]
-fn who_was_told_to_come_back_and_never_did_holds_nobody_up() {
-    let pace = Pace::new(Duration::from_secs(1));
-    let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let line = Line { free_at: 0, queue_until: now.as_microsecond() + 100_000_000 };
-    assert_eq!(pace.ask(line, 0, Who::Queues { told: None }, now).1, Answer::Now);
-}
-
-#[test]
-fn who_goes_first_has_the_next_turn_before_all_that_wait_and_no_two_have_the_same() {
-    let pace = Pace::new(Duration::from_secs(1));
-    let start = Timestamp::from_second(1_700_000_000).unwrap();
-    let later = |seconds| start + SignedDuration::from_secs(seconds);
-    let mut line = Line::default();
-    for _ in 0..30 {
-        line = pace.ask(line, 0, Who::Queues { told: None }, start).0;
-    }
-    let (line, first) = pace.ask(line, 0, Who::First, start);
-    let (line, second) = pace.ask(line, 0, Who::First, start);
-    assert_eq!((first, second), (Answer::At(later(1)), Answer::At(later(2))));
-    // Those who were told to come back at these instants come too early.
-    for (told, turn) in [(1, false), (2, false), (3, true)] {
-        let (_, answer) = pace.ask(line, 0, Who::Queues { told: Some(later(told)) }, later(told));
-        assert_eq!(answer == Answer::Now, turn, "{told}");
-    }
-}
-
-#[test]
-fn without_a_pace_only_the_quiet_time_counts() {
-    let pace = Pace::new(Duration::ZERO);
-    let now = Timestamp::from_second(1_700_000_000).unwrap();
-    let mut line = Line::default();
-    for _ in 0..100 {
-        let (next, answer) = pace.ask(line, 0, Who::Queues { told: None }, now);
-        (line, _) = (next, assert_eq!(answer, Answer::Now));
-    }
-    let quiet = now.as_microsecond() + 2_000_000;
-    let answer = pace.ask(line, quiet, Who::First, now).1;
-    assert_eq!(answer, Answer::NotBefore(Timestamp::from_microsecond(quiet).unwrap()));
 }
 
 #[test]
@@ -314,11 +197,13 @@ fn storm() -> Storm {
         since,
         last_at: since + SignedDuration::from_secs(125),
         alone: 3,
+        posted: Posted { alone_posted: 3, ..Posted::default() },
         messages: 197,
         waiting: 7,
         tenants: 57,
         newest: (0..10).map(|number| format!("t{number}<!here>")).collect(),
         example: EventId::from_text("abcdef0123456789abcdef"),
+        example_text: Some(":x: *1414_1* failed <!here>\n\nno access".to_owned()),
         message: None,
         told_at: None,
         failures: 0,
@@ -331,14 +216,20 @@ fn the_message_says_how_many_whose_since_when_and_where_to_look() {
     assert_eq!(
         running(&storm()),
         ":cyclone: *197 more messages* of rule `job-failed` in flow JClkCC05S, from 57 tenants since 2023-11-14 22:13:20 UTC, the last 2023-11-14 22:15:25 UTC; told here together. The first 3 were posted on their own.\n\
+         > :x: *1414_1* failed &lt;!here>\n> no access\n\
          ```\nno access for &lt;tenant&gt; '''\n```\n\
          Newest: t0&lt;!here&gt;, t1&lt;!here&gt;, t2&lt;!here&gt;, t3&lt;!here&gt;, t4&lt;!here&gt;, t5&lt;!here&gt;, t6&lt;!here&gt;, t7&lt;!here&gt;, t8&lt;!here&gt;, t9&lt;!here&gt;, … and 47 more\n\
-         One of them: `gluehook explain abcdef012345`; all: `gluehook events list --rule job-failed`"
+         This one: `gluehook explain abcdef012345`; all: `gluehook events list --rule job-failed`"
     );
     let over = summary(&Storm { messages: 1, tenants: 1, alone: 0, newest: vec!["t".to_owned()], ..storm() });
-    assert!(over.starts_with(":checkered_flag: Over since 2023-11-14 22:15:25 UTC: *1 message* of rule"));
-    assert!(over.contains("from 1 tenant since") && over.contains("Newest: t\n"), "{over}");
+    assert!(over.starts_with(":checkered_flag: Over: *1 message* of rule"));
+    assert!(
+        over.contains("from 1 tenant, 2023-11-14 22:13:20 UTC to 2023-11-14 22:15:25 UTC.")
+            && over.contains("Newest: t\n"),
+        "{over}"
+    );
     assert!(running(&Storm { run: "r-7".to_owned(), ..storm() }).contains("(replayed, run r-7)"));
+    assert!(running(&Storm { run: "r-7".to_owned(), ..storm() }).contains("explain abcdef012345 --run r-7`"));
 }
 
 #[test]
@@ -346,4 +237,44 @@ fn the_message_stays_short_whatever_it_is_about() {
     let long = "&".repeat(10_000);
     let text = running(&Storm { rule: long.clone(), shape: long.clone(), newest: vec![long; 50], ..storm() });
     assert!(text.len() < 38_000, "{}", text.len());
+}
+
+#[test]
+fn only_what_has_been_posted_is_said_to_be() {
+    let says = |alone, alone_posted, alone_waiting, alone_failed| {
+        let posted = Posted { alone_posted, alone_waiting, alone_failed };
+        let text = running(&Storm { alone, posted, ..storm() });
+        text.lines().next().unwrap().split("together.").nth(1).unwrap().trim().to_owned()
+    };
+    assert_eq!(says(0, 0, 0, 0), "");
+    assert_eq!(says(1, 1, 0, 0), "The first was posted on its own.");
+    assert_eq!(says(3, 3, 0, 0), "The first 3 were posted on their own.");
+    assert_eq!(says(3, 0, 3, 0), "The first 3 are being posted on their own.");
+    assert_eq!(says(1, 0, 1, 0), "The first is being posted on its own.");
+    assert_eq!(says(2, 0, 0, 2), "The first 2 could not be posted: `gluehook dead list`.");
+    assert_eq!(
+        says(4, 1, 2, 1),
+        "Of the first 4: 1 posted, 2 are being posted, 1 could not be posted (`gluehook dead list`)."
+    );
+}
+
+#[test]
+fn the_example_is_as_its_rule_wrote_it_and_short() {
+    let example = |text: &str| {
+        let text = running(&Storm { example_text: Some(text.to_owned()), ..storm() });
+        text.lines().filter_map(|line| line.strip_prefix("> ").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        example(":lock: *1414_1* exact: <https://a.b/c|look>"),
+        [":lock: *1414_1* exact: <https://a.b/c|look>"]
+    );
+    let lines = example("1\n2\n3\n4\n5\n6\n7");
+    assert_eq!((lines.len(), lines[6].as_str()), (7, "…"));
+    let long = example(&format!("{}<https://a.b/{}|x>", "a".repeat(230), "b".repeat(50)));
+    assert_eq!(long, [format!("{}…", "a".repeat(230))], "no link is cut in two");
+    let code = example(&format!("{}`{}`", "a".repeat(230), "b".repeat(50)));
+    assert_eq!(code, [format!("{}…", "a".repeat(230))]);
+    assert_eq!(example("```\nKeyError"), ["'''", "KeyError"], "no block swallows what follows");
+    assert_eq!(example("<@U123> see"), ["&lt;@U123> see"], "nobody is called once more");
+    assert!(!running(&Storm { example_text: None, ..storm() }).contains("\n>"));
 }

@@ -136,7 +136,7 @@ async fn doctor_learns_whether_keys_are_taken() {
     stage.tenant().with_source("exact");
     let checks = stage.world.check().await;
     let found: Vec<_> = checks.iter().map(|check| (check.name.as_str(), check.result.as_deref())).collect();
-    assert_eq!(found[0], ("hotglue environment dev.hotglue.com", Ok("reachable, key accepted, 1 tenants")));
+    assert_eq!(found[0], ("hotglue environment dev.hotglue.com", Ok("reachable, key accepted, 1 tenant")));
     assert_eq!(found[1], ("Slack", Ok("token accepted, gluehook in sandbox")));
     stage.hotglue.next(Fault::forbidden());
     stage.slack.next(Fault::slack_error("token_revoked"));
