@@ -52,7 +52,7 @@ impl Circuits {
         {
             let asked = Asked { circuits: self, service, heard: false };
             if let Some(answer) = self.cut.run_until_cancelled(question.ask()).await {
-                asked.heard(answer.as_ref().map(|()| ()));
+                asked.heard(&answer);
             }
         }
         self.is_down(service)
@@ -68,9 +68,10 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn heard(mut self, answer: Result<(), &EffectError>) {
+    fn heard(mut self, answer: &Result<(), EffectError>) {
         self.heard = true;
-        let (sign, why) = answer.map_or_else(|error| (error.sign(), error.why()), |()| (Sign::Well, ""));
+        let (sign, why) =
+            answer.as_ref().map_or_else(|error| (error.sign(), error.why()), |()| (Sign::Well, ""));
         let Self { circuits, service, .. } = &self;
         let now = circuits.clock.now();
         let is_down = circuits.noting(service, sign, why, |breaker| breaker.heard(sign, now));
