@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::hotglue::Api;
+use crate::http::Leave;
 use crate::outcome::{Check, EffectError, Receipt, Service, Told};
 use crate::question::Question;
 use crate::scrub::{self, Scrub};
@@ -160,16 +161,21 @@ impl World {
     /// # Errors
     /// [`EffectError`]; when it is uncertain the effect may have taken place.
     pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
-        self.perform_after(0, action).await
+        self.perform_after(0, action, &Leave::default()).await
     }
 
     /// Does it after so many attempts that may have had the effect (their answer was lost). What can't be looked up then is
-    /// done once more at most.
+    /// done once more at most. Of an action that takes several calls, no further one is made once `leave` is withdrawn.
     ///
     /// # Errors
     /// As of [`World::perform`]; and [`EffectError::Unknown`].
-    pub async fn perform_after(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
-        let receipt = self.act(lost, action).await.map_err(|error| error.scrubbed(&self.scrub))?;
+    pub async fn perform_after(
+        &self,
+        lost: u32,
+        action: &Action,
+        leave: &Leave,
+    ) -> Result<Receipt, EffectError> {
+        let receipt = self.act(lost, action, leave).await.map_err(|error| error.scrubbed(&self.scrub))?;
         Ok(self.scrubbed(&receipt))
     }
 
@@ -205,20 +211,21 @@ impl World {
         })
     }
 
-    async fn act(&self, lost: u32, action: &Action) -> Result<Receipt, EffectError> {
+    async fn act(&self, lost: u32, action: &Action, leave: &Leave) -> Result<Receipt, EffectError> {
+        let api = |place| self.api(place).map(|api| api.while_given(leave));
         match action {
             Action::Slack { channel, text } => {
                 self.slack()?.post(channel.as_deref(), &self.scrub.text(text)).await
             }
             Action::SetSchedule { place, which, connector_id, expression, enabled } => {
                 let (scope, expression) = (connector_id.as_deref(), expression.as_deref());
-                self.api(place)?.set_schedule(place, *which, scope, expression, *enabled).await
+                api(place)?.set_schedule(place, *which, scope, expression, *enabled).await
             }
             Action::LinkTarget { place, target } => {
                 let config = self.target_config(place, target);
-                self.api(place)?.link_target(place, target, config).await
+                api(place)?.link_target(place, target, config).await
             }
-            Action::RunJob { place, tap, name } => self.api(place)?.run_job(place, tap, name, lost).await,
+            Action::RunJob { place, tap, name } => api(place)?.run_job(place, tap, name, lost).await,
         }
     }
 
