@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alone::Alone;
 use crate::args::{ADMIN, Args};
 use crate::circuits::Circuits;
 use crate::intake::Intake;
@@ -127,6 +128,7 @@ pub async fn run(args: Args) -> Result<()> {
         world,
         secrets,
         circuits,
+        alone: Alone::default(),
         observe: args.observe,
         metrics,
         readiness,
