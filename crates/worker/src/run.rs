@@ -225,7 +225,7 @@ async fn work(
     watch(vital.guard("tells of storms", &stop), Box::pin(task));
     let (of_circuits, token) = mine();
     let task = async move { of_circuits.circuits.keep_asking(&token).await };
-    watch(vital.guard("asks what is down whether it is back", &stop), Box::pin(task));
+    watch(vital.guard("asks whether a service is there", &stop), Box::pin(task));
     let ((of_gauges, token), bus) = (mine(), bus.clone());
     let task = async move { measure::measure(&of_gauges, &bus, token).await };
     watch(vital.guard("measures the queue", &stop), Box::pin(task));

@@ -348,12 +348,10 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
             (StepEnd::of_trouble(repeatable, begun, why, uncertain), Some((sign, after)))
         }
     };
-    // First of all written down: whose trouble it is may take a question to find out.
     match (settle(deps, step, turn, end).await?, trouble) {
         // Others may have gone on with it: what failed here is no failure of the event.
         (Went::Wait(..), Some(_)) if leave.is_withdrawn() => Ok(Went::Busy(LOOK_AGAIN)),
         (Went::Wait(why, _), Some((sign, after))) => {
-            let is_down = is_down || deps.circuits.is_outage(&service, sign).await;
             Ok(match process::wait_without_blame(sign, is_down, after) {
                 Some(wait) => Went::NotNow(why, deps.circuits.parks(about.tenant, wait)),
                 None => Went::Wait(why, after),
