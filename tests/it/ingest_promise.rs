@@ -71,3 +71,32 @@ async fn without_a_monitoring_port_that_answers_nothing_is_claimed_and_events_ar
         assert_eq!(doctor(&nats, &monitor).await.0, "warning");
     }
 }
+
+/// What compose gives nats-server and ingest, with names and ports of this machine in place of those of its containers.
+#[tokio::test]
+async fn under_compose_ingest_is_told_that_an_acknowledged_event_survives_a_power_cut() {
+    const COMPOSE: &str = include_str!("../../docker-compose.yml");
+    const OF_NATS: &str = include_str!("../../deploy/nats-compose.conf");
+    for line in [
+        "command: [\"--config\", \"/etc/nats/nats-compose.conf\"]",
+        "- ./deploy/nats.conf:/etc/nats/nats.conf:ro",
+        "- ./deploy/nats-compose.conf:/etc/nats/nats-compose.conf:ro",
+        "GLUEHOOK_NATS_MONITOR_URL: http://nats:8222",
+    ] {
+        assert!(COMPOSE.lines().any(|known| known.trim() == line), "{line}");
+    }
+    assert!(!COMPOSE.contains("8222:"), "nobody else may see that port");
+    let here = |home: &std::path::Path| {
+        let included = include_str!("../../deploy/nats.conf")
+            .replace("/data", &home.join("store").display().to_string());
+        std::fs::write(home.join("included.conf"), included).unwrap();
+        assert!(OF_NATS.contains("include nats.conf\n") && OF_NATS.contains("\nhttp: 0.0.0.0:8222\n"));
+        OF_NATS
+            .replace("include nats.conf", "include included.conf")
+            .replace("0.0.0.0:8222", "\"127.0.0.1:-1\"")
+    };
+    let nats = NatsServer::start_of(here).await;
+    let (line, warnings) = said(&nats, nats.monitor.as_deref()).await;
+    assert!(line.contains("; that survives a power cut of the server"), "{line}");
+    assert!(!warnings.contains("monitoring port"), "{warnings}");
+}

@@ -335,8 +335,38 @@ async fn dead_letters_are_counted_and_chosen_by_what_they_are() {
     assert!(code == 2 && errors.contains("--all"), "{errors}");
     let done = json(&stage, &["dead", "discard", "--tenant", "t2", "--yes"]).await;
     assert_eq!((done["done"].as_array().map(Vec::len), &done["failed"]), (Some(1), &json!([])));
+    // A person has decided: it fails no longer.
+    let thrown_away = json(&stage, &["events", "list", "--outcome", "discarded"]).await;
+    let id = thrown_away[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!((thrown_away.as_array().map(Vec::len), &thrown_away[0]["tenant"]), (Some(1), &json!("t2")));
+    let (_, shown, _) = stage.gluehook(&["events", "show", &id]).await;
+    assert!(
+        shown.contains("a person threw its dead letter away") && shown.contains("gluehook dead discard"),
+        "{shown}"
+    );
+    let (_, explained, _) = stage.gluehook(&["explain", &id]).await;
+    assert!(explained.contains("a person threw its dead letter away at 20"), "{explained}");
+    let (_, planned, _) = stage.gluehook(&["replay", "--since=1h", "--only-failed", "--dry-run"]).await;
+    assert!(planned.contains("t1") && planned.contains("t3") && !planned.contains("t2"), "{planned}");
     let (code, _, errors) = stage.gluehook(&["dead", "retry", "--rule", "tell", "--yes"]).await;
     assert_eq!(code, 0, "{errors}");
     assert!(stage.slack.until(Duration::from_secs(60), |slack| slack.messages().len() == 5).await);
     assert_eq!(json(&stage, &["dead", "list"]).await, json!([]));
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_thrown_away_also_where_no_event_log_is_at_hand() {
+    let mut stage = stage(false).await;
+    stage.slack.only_channels(&["first"]);
+    let id = stage.post(&failed(1)).await;
+    stage.settled(&id, Outcome::Dead).await;
+    assert!(stage.worker().stop().await.success());
+    std::fs::rename(stage.path("gluehook.db"), stage.path("elsewhere.db")).unwrap();
+    let (code, _, errors) = stage.gluehook(&["dead", "discard", &id, "--yes"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let told = ["1 dead letter thrown away", "the event log was not told"];
+    assert!(told.iter().all(|said| errors.contains(said)), "{errors}");
+    assert_eq!(json(&stage, &["dead", "list"]).await, json!([]));
+    std::fs::rename(stage.path("elsewhere.db"), stage.path("gluehook.db")).unwrap();
+    assert_eq!(json(&stage, &["events", "list", "--outcome", "dead"]).await[0]["id"], json!(id));
 }

@@ -86,6 +86,7 @@ on_every_database! {
         failures_are_counted_by_run_and_forgiven
         attempts_at_once_are_all_counted
         given_up_run_is_resumed_once
+        what_a_person_threw_away_is_given_up_no_longer
         what_is_read_again_and_again_is_counted_until_it_was_read
         waits_for_the_same_reason_are_one_row
         waiting_is_no_unfinished_attempt

@@ -80,6 +80,105 @@ async fn an_event_that_every_worker_dies_over_reading_ends_in_the_dead_letters_w
     assert_eq!(stage.slack.texts(), ["1414_1 failed"]);
 }
 
+/// Writing down that an event was read takes for ever: a worker that is killed meanwhile died over reading it, for all that anybody knows.
+const READS_FOR_EVER: &str = "CREATE TRIGGER reads_for_ever BEFORE DELETE ON readings BEGIN
+    SELECT count(*) FROM (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c);
+    END";
+
+async fn event_log(stage: &Stage) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(stage.path("gluehook.db")).busy_timeout(PATIENCE);
+    options.connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn processes_that_are_killed_while_they_read_an_event_are_counted_until_it_is_buried() {
+    let config = "[jetstream]\nack_wait = \"1s\"\n".to_owned();
+    let setting = Setting { rules: Some(TELL.to_owned()), config, ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    assert!(stage.worker().stop().await.success());
+    let id = stage.post(&failed()).await;
+    taken_and_never_settled(&stage).await;
+    let mut log = event_log(&stage).await;
+    sqlx::raw_sql(READS_FOR_EVER).execute(&mut log).await.unwrap();
+    for death in 1..=10_i64 {
+        stage.start_worker().await;
+        let reading = async {
+            loop {
+                let begun: Option<i64> =
+                    sqlx::query_scalar("SELECT begun FROM readings").fetch_optional(&mut log).await.unwrap();
+                if begun == Some(death) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("a worker begins to read it");
+        stage.worker().kill().await;
+    }
+    sqlx::raw_sql("DROP TRIGGER reads_for_ever").execute(&mut log).await.unwrap();
+    log.close().await.unwrap();
+    stage.start_worker().await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    let why = record.row.why.unwrap_or_default();
+    assert!(why.contains("reading this event was begun 10 times"), "{why}");
+    let (_, letters, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    let letters: Value = serde_json::from_str(&letters).unwrap();
+    assert_eq!(letters[0]["attempts"], 11, "{letters}");
+    assert!(stage.slack.texts().is_empty());
+}
+
+#[tokio::test]
+async fn in_a_crash_loop_only_the_event_that_kills_is_buried_and_those_beside_it_come_to_their_end() {
+    const ASKS: &str = r#"
+[[rule]]
+name = "asks"
+on = ["job"]
+when = ["event.failed", "not tenant.config_valid"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} told"
+"#;
+    let config = "[jetstream]\nack_wait = \"1s\"\n".to_owned();
+    let setting = Setting { rules: Some(ASKS.to_owned()), config, ..Setting::default() };
+    let mut stage = Stage::with(setting).await;
+    // hotglue is slow: all are in hand when a worker dies, which it does as soon as it asks about the one.
+    stage.hotglue.every_on(1, "GET", "/poison/config", Fault::Hang(Duration::from_secs(600)));
+    stage.hotglue.every_on(1, "GET", "/config", Fault::Delay(Duration::from_secs(2)));
+    let of = |tenant: &str| {
+        webhook::job(|job| {
+            job["status"] = json!("SYNC_FAILED");
+            job["tenant"] = json!(tenant);
+        })
+    };
+    let mut innocent = Vec::new();
+    for number in 1..=3 {
+        innocent.push(stage.post(&of(&format!("innocent{number}"))).await);
+    }
+    let poison = stage.post(&of("poison")).await;
+    let asked = |hotglue: &sandbox::Hotglue| {
+        hotglue.calls().iter().filter(|call| call.is("GET", "/poison/config")).count()
+    };
+    for death in 1..=10 {
+        assert!(stage.hotglue.until(PATIENCE, |hotglue| asked(hotglue) >= death).await, "death {death}");
+        stage.worker().kill().await;
+        stage.start_worker().await;
+    }
+    let record = stage.settled(&poison, Outcome::Dead).await;
+    let why = record.row.why.unwrap_or_default();
+    assert!(why.contains("was begun 10 times and never came to an end"), "{why}");
+    for id in &innocent {
+        stage.settled(id, Outcome::Done).await;
+    }
+    let (_, letters, _) = stage.gluehook(&["--json", "dead", "list"]).await;
+    let letters: Value = serde_json::from_str(&letters).unwrap();
+    assert_eq!(
+        (letters.as_array().map(Vec::len), &letters[0]["attempts"]),
+        (Some(1), &json!(11)),
+        "{letters}"
+    );
+    assert_eq!((asked(&stage.hotglue), stage.slack.texts().len()), (10, 3));
+}
+
 #[tokio::test]
 async fn an_event_that_only_came_often_is_read_and_leaves_no_mark() {
     let setting = Setting { rules: Some(TELL.to_owned()), ..Setting::default() };
@@ -116,8 +215,7 @@ async fn what_a_killed_worker_had_claimed_is_taken_over_long_before_its_lease_en
 
 /// The event log, with nobody else able to write.
 async fn locked(stage: &Stage) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(stage.path("gluehook.db")).busy_timeout(PATIENCE);
-    let mut connection = options.connect().await.unwrap();
+    let mut connection = event_log(stage).await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
     connection
 }

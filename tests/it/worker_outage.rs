@@ -270,6 +270,54 @@ async fn who_is_asked_to_slow_down_waits_and_gives_nothing_up() {
 }
 
 #[tokio::test]
+async fn an_event_is_not_given_up_while_another_of_its_rules_only_waits() {
+    const BOTH: &str = r#"
+[[rule]]
+name = "on"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "enable_schedule"
+[[rule]]
+name = "tell"
+on = ["job"]
+when = ["event.completed"]
+[[rule.do]]
+action = "slack"
+text = "{{ event.tenant }} is done"
+"#;
+    let stage = with_rules(BOTH, &[]).await;
+    stage.hotglue.every_on(1, "PUT", "/jobs/schedule", Fault::text_500());
+    stage.slack.next(Fault::slack_rate_limited(10));
+    let id = stage.post(&completed("t1")).await;
+    let record = stage.settled(&id, Outcome::Dead).await;
+    // The schedule had failed for good long before Slack took the message.
+    let waited = |attempt: &domain::journal::Attempt| {
+        attempt.outcome == Outcome::Open && attempt.why.as_deref().unwrap_or_default().contains("rule `on`")
+    };
+    assert!(record.attempts.iter().any(waited), "{:?}", record.attempts);
+    assert_eq!(stage.slack.texts(), ["t1 is done"]);
+    assert!(record.row.why.unwrap_or_default().contains("rule `on`"));
+}
+
+#[tokio::test]
+async fn a_quiet_of_hours_that_slack_asks_for_is_kept() {
+    let mut stage = with_rules(TELL, &[]).await;
+    stage.slack.next(Fault::slack_rate_limited(2 * 3_600));
+    let asked_at = service::Clock::system().now();
+    let id = stage.post(&failed(1, 1)).await;
+    assert!(stage.slack.until(Duration::from_secs(20), |slack| slack.calls().len() == 1).await);
+    let waits = |record: &domain::journal::EventRecord| record.row.why.is_some();
+    let record = stage.until(&id, "wait", waits).await;
+    assert_eq!((record.row.outcome, record.row.failures), (Outcome::Open, 0));
+    assert!(stage.worker().stop().await.success());
+    let log = format!("sqlite://{}", stage.path("gluehook.db").display());
+    let mut log = <sqlx::SqliteConnection as sqlx::Connection>::connect(&log).await.unwrap();
+    let until: i64 = sqlx::query_scalar("SELECT until FROM slack_quiet").fetch_one(&mut log).await.unwrap();
+    assert!(until >= (asked_at + Duration::from_secs(2 * 3_600)).as_microsecond(), "{until}");
+}
+
+#[tokio::test]
 async fn what_hotglue_refuses_to_tell_holds_up_only_the_rule_that_asked() {
     const BOTH: &str = r#"
 [[rule]]

@@ -71,6 +71,11 @@ impl NatsServer {
         Self::start_in(config, Vec::new()).await
     }
 
+    /// Starts a server with this configuration, made from the directory in which it is.
+    pub async fn start_of(config: impl FnOnce(&Path) -> String) -> Self {
+        Self::start_in(config, Vec::new()).await
+    }
+
     /// Starts a server that has only core NATS.
     pub async fn start_without_jetstream() -> Self {
         Self::start_in(|_| String::new(), Vec::new()).await

@@ -1,6 +1,7 @@
 //! A real Postgres: one server for all tests of a run, a fresh database for each.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
-use provision::PostgresServer;
+use provision::{PostgresServer, Tls};
 use sqlx::{Connection as _, PgConnection};
 
 /// A database of one's own; gone when dropped.
@@ -75,6 +76,34 @@ impl Drop for Database {
         drop.arg("--command").arg(format!("DROP DATABASE {} WITH (FORCE)", self.name));
         // What stays ends with the server.
         let _ = drop.output();
+    }
+}
+
+/// A server of one's own that offers TLS on 127.0.0.1, with the certificate in `tests/tls`. It ends with this process.
+#[derive(Debug)]
+pub struct WithTls {
+    /// URL of its database, without what follows the `?`.
+    pub url: String,
+    _home: tempfile::TempDir,
+}
+
+impl WithTls {
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn start() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = port.expect("a free port").port();
+        let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tls");
+        // Postgres may be another user than we are: its way there must be open.
+        let home = tempfile::Builder::new().prefix("gluehook-tls-").tempdir().expect("a directory");
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let (cert, key) = (tls.join("server.pem"), tls.join("server-key.pem"));
+        let tls = Tls { cert: &cert, key: &key, port };
+        let bin = programs().expect("Postgres is found");
+        PostgresServer::start_with_tls(&bin, &home.path().join("pg"), std::process::id(), &tls)
+            .expect("Postgres can be started");
+        Self { url: format!("postgres://gluehook@127.0.0.1:{port}/postgres"), _home: home }
     }
 }
 

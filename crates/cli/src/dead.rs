@@ -8,11 +8,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bus::{Bus, dead::DeadLetter};
 use service::Clock;
+use store::{Access, Store, StoreError};
 
 use self::letters::{Target, View};
 use self::narrow::Narrow;
 use crate::output::{self, Cell, Table, clean, count, first_line, stamp};
 use crate::{Common, Misused, events, files};
+
+/// Who the event log says has thrown a dead letter away.
+const DISCARD: &str = "gluehook dead discard";
 
 /// Most dead letters that one command looks through.
 const MOST: usize = 10_000;
@@ -40,7 +44,7 @@ pub(crate) enum Command {
     },
     /// Send dead letters back to work: what was decided stays, what failed is tried again
     Retry(Chosen),
-    /// Throw dead letters away; the event log keeps what it knows of them
+    /// Throw dead letters away; the event log keeps what it knows of them, and that a person did so
     Discard(Chosen),
 }
 
@@ -277,19 +281,49 @@ async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: 
         output::note("nothing was changed");
         return Ok(ExitCode::FAILURE);
     }
-    let mut failed = Vec::new();
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
     for letter in &letters {
-        if let Err(error) = verb.perform(bus, letter).await {
-            output::note(format!("gluehook: {}", clean(&format!("{error:#}"))));
-            failed.push(letter.sequence);
+        match verb.perform(bus, letter).await {
+            Ok(()) => done.push(letter.sequence),
+            Err(error) => {
+                output::note(format!("gluehook: {}", clean(&format!("{error:#}"))));
+                failed.push(letter.sequence);
+            }
         }
     }
-    let done: Vec<_> =
-        letters.iter().map(|letter| letter.sequence).filter(|sequence| !failed.contains(sequence)).collect();
+    if let Verb::Discard = verb {
+        letters.retain(|letter| done.contains(&letter.sequence));
+        if let Err(error) = tell_log(common, &letters, clock).await {
+            let why = clean(&error.to_string()).into_owned();
+            output::note(format!(
+                "gluehook: the event log was not told that these were thrown away, and still calls them dead: {why}"
+            ));
+        }
+    }
     if common.json {
         output::print_json(&serde_json::json!({ "done": done, "failed": failed }))?;
     } else {
         output::note(verb.did(&count(done.len(), "dead letter")));
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Has the event log know that a person threw these away: what it calls dead is taken again by `replay --only-failed`. Letters that hold no
+/// event it does not know.
+async fn tell_log(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<(), StoreError> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let store = Store::open(&common.store.database_url, Access::Writer).await?;
+    let told = async {
+        for letter in letters {
+            if let Some(event) = letter.id() {
+                store.discard(event, &letter.run, DISCARD, clock.now()).await?;
+            }
+        }
+        Ok(())
+    };
+    let told = told.await;
+    store.close().await;
+    told
 }

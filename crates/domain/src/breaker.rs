@@ -210,15 +210,19 @@ impl Breaker {
         asks
     }
 
-    /// When to look whether an open breaker asks its question: after so long. None while it is not open, or has none.
+    /// When to look whether the neutral question is to be asked: after so long. None while there is no cause to.
     #[must_use]
     pub fn asks_in(&self, now: Timestamp) -> Option<Duration> {
-        let State::Open { until, .. } = &self.state else { return None };
+        let due = match &self.state {
+            State::Closed { unasked, .. } if *unasked >= TRIP => now,
+            State::Open { until, .. } => *until,
+            State::Closed { .. } | State::Probing { .. } => return None,
+        };
         if self.asking {
             return Some(PROBING);
         }
-        let until = self.slow_until.map_or(*until, |slow| slow.max(*until));
-        self.askable.then(|| left(until, now).unwrap_or_default())
+        let due = self.slow_until.map_or(due, |slow| slow.max(due));
+        self.askable.then(|| left(due, now).unwrap_or_default())
     }
 
     /// Takes note of what came of the neutral question. Answers whether the service is down, by now. That it refuses our key is an

@@ -43,11 +43,21 @@ pub enum Outcome {
     Held,
     /// Everything else is done; a Slack message of it waits to be told with others of its kind.
     Folded,
+    /// Given up, and a person has thrown its dead letter away.
+    Discarded,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 7] =
-        [Self::Open, Self::NoRule, Self::Done, Self::Retrying, Self::Dead, Self::Held, Self::Folded];
+    pub const ALL: [Self; 8] = [
+        Self::Open,
+        Self::NoRule,
+        Self::Done,
+        Self::Retrying,
+        Self::Dead,
+        Self::Held,
+        Self::Folded,
+        Self::Discarded,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -59,6 +69,7 @@ impl Outcome {
             Self::Dead => "dead",
             Self::Held => "held",
             Self::Folded => "folded",
+            Self::Discarded => "discarded",
         }
     }
 

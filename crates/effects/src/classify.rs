@@ -57,6 +57,18 @@ fn cause(error: &reqwest::Error) -> String {
     innermost.map_or_else(|| "the request is not valid".to_owned(), |error| excerpt(&error.to_string()))
 }
 
+/// A call that was not made, because it was no longer ours to make. Those before it were answered.
+pub(crate) fn withdrawn(request: &str) -> EffectError {
+    EffectError::Transient {
+        why: format!(
+            "the worker was held up for so long that others may have gone on with the step: {request} was not sent"
+        ),
+        after: None,
+        uncertain: false,
+        sign: Sign::Well,
+    }
+}
+
 /// An answer came that isn't a success. `write`: the call changes something. Trouble at the other side that it tells of
 /// itself is over: whatever it did, trying again is harmless (what hotglue would do twice is looked up first). A gateway that
 /// gave up waiting (504) knows nothing, and the effect may still come.

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::classify;
-use crate::http::{Answer, Call, Peer};
+use crate::http::{Answer, Call, Leave, Peer};
 use crate::outcome::EffectError;
 use crate::scrub::{self, Scrub};
 
@@ -56,6 +56,11 @@ impl Api {
         headers.insert("accept", HeaderValue::from_static("application/json"));
         let peer = Peer::new(who, &environment.base_url, headers, timeout, scrub)?;
         Ok(Self { peer, env_id })
+    }
+
+    /// The same, for an action that has leave for so long.
+    pub(crate) fn while_given(&self, leave: &Leave) -> Self {
+        Self { peer: self.peer.while_given(leave), env_id: self.env_id.clone() }
     }
 
     pub(crate) fn env_id(&self) -> &str {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -26,6 +28,24 @@ const LONGEST_PATH: usize = 240;
 
 const USER_AGENT: &str = concat!("gluehook/", env!("CARGO_PKG_VERSION"));
 
+/// Leave to go on with an action that may take several calls. Withdrawn, no further call is made; the answer of one that is under
+/// way is still heard. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Leave(Arc<AtomicBool>);
+
+impl Leave {
+    /// No further call.
+    pub fn withdraw(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Was it withdrawn?
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// A service and how to reach it.
 #[derive(Clone)]
 pub(crate) struct Peer {
@@ -37,6 +57,7 @@ pub(crate) struct Peer {
     timeout: Duration,
     /// All secrets that we hold.
     scrub: Scrub,
+    leave: Leave,
 }
 
 /// One call. `path` begins with `/` and is percent-encoded already.
@@ -161,7 +182,12 @@ impl Peer {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             format!("{who}: no HTTPS client can be made: {cause}; install this machine's CA certificates (package ca-certificates)")
         })?;
-        Ok(Self { who, base, client, timeout, scrub })
+        Ok(Self { who, base, client, timeout, scrub, leave: Leave::default() })
+    }
+
+    /// The same, for an action that has leave for so long.
+    pub(crate) fn while_given(&self, leave: &Leave) -> Self {
+        Self { leave: leave.clone(), ..self.clone() }
     }
 
     /// Where a path is.
@@ -180,6 +206,9 @@ impl Peer {
 
     /// Whatever is answered; an error only when nothing was.
     pub(crate) async fn any(&self, call: &Call<'_>) -> Result<Answer, EffectError> {
+        if self.leave.is_withdrawn() {
+            return Err(classify::withdrawn(&call.label()));
+        }
         let url = self.url(call.path);
         let mut request = self.client.request(call.method.clone(), url);
         if !call.query.is_empty() {

@@ -17,6 +17,7 @@ mod slack;
 mod tests;
 mod world;
 
+pub use http::Leave;
 pub use outcome::{Check, EffectError, Receipt, Service, Told};
 pub use question::Question;
 pub use world::World;

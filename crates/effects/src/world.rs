@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::hotglue::Api;
+use crate::http::Leave;
 use crate::outcome::{Check, EffectError, Receipt, Service, Told};
 use crate::question::Question;
 use crate::request::Request;
@@ -165,11 +166,11 @@ impl World {
     /// # Errors
     /// [`EffectError`]; when it is uncertain the effect may have taken place.
     pub async fn perform(&self, action: &Action) -> Result<Receipt, EffectError> {
-        self.perform_after(0, action, None).await
+        self.perform_after(0, action, None, &Leave::default()).await
     }
 
     /// Does it after so many attempts that may have had the effect (their answer was lost). What can't be looked up then is
-    /// done once more at most. `schedule`: as it was read just now, for a change that needs its expression.
+    /// done once more at most. `schedule`: as it was read just now, for a change that needs its expression. Of an action that takes several calls, no further one is made once `leave` is withdrawn.
     ///
     /// # Errors
     /// As of [`World::perform`]; and [`EffectError::Unknown`].
@@ -178,8 +179,10 @@ impl World {
         lost: u32,
         action: &Action,
         schedule: Option<&Before>,
+        leave: &Leave,
     ) -> Result<Receipt, EffectError> {
-        let receipt = self.act(lost, action, schedule).await.map_err(|error| error.scrubbed(&self.scrub))?;
+        let acted = self.act(lost, action, schedule, leave).await;
+        let receipt = acted.map_err(|error| error.scrubbed(&self.scrub))?;
         Ok(self.scrubbed(&receipt))
     }
 
@@ -220,11 +223,13 @@ impl World {
         lost: u32,
         action: &Action,
         schedule: Option<&Before>,
+        leave: &Leave,
     ) -> Result<Receipt, EffectError> {
+        let api = |place| self.api(place).map(|api| api.while_given(leave));
         match action {
             Action::Slack { .. } => self.slack()?.post(&self.request(action, "")?).await,
             Action::SetSchedule { place, which, connector_id, expression, enabled } => {
-                let api = self.api(place)?;
+                let api = api(place)?;
                 let mut read_back = String::new();
                 if expression.is_none() {
                     let scope = connector_id.as_deref();
@@ -236,10 +241,10 @@ impl World {
                 api.set_schedule(&self.request(action, &read_back)?).await
             }
             Action::LinkTarget { place, target } => {
-                self.api(place)?.link_target(place, target, &self.request(action, "")?).await
+                api(place)?.link_target(place, target, &self.request(action, "")?).await
             }
             Action::RunJob { place, name, .. } => {
-                self.api(place)?.run_job(name, lost, &self.request(action, "")?).await
+                api(place)?.run_job(name, lost, &self.request(action, "")?).await
             }
         }
     }

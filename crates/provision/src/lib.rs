@@ -10,4 +10,4 @@ mod postgres;
 mod testing;
 
 pub use nats::{NATS_SERVER_VERSION, nats_server};
-pub use postgres::{PostgresServer, postgres};
+pub use postgres::{PostgresServer, Tls, postgres};

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-pub use self::start::PostgresServer;
+pub use self::start::{PostgresServer, Tls};
 use crate::find;
 
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];

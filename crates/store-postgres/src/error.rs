@@ -60,12 +60,11 @@ fn classify(error: &sqlx::Error, name: &str) -> StoreError {
             "the event log {name} gave no connection in time: is Postgres up, and not overloaded?"
         )),
         sqlx::Error::PoolClosed => StoreError::Unavailable(format!("the event log {name} is closed")),
+        sqlx::Error::Io(error) if is_certificate(error) => no_encryption(name, error),
         sqlx::Error::Io(error) => StoreError::Unavailable(format!(
             "the event log {name} can't be reached ({error}): is Postgres up, and --database-url right?"
         )),
-        sqlx::Error::Tls(error) => StoreError::Refused(format!(
-            "no encrypted connection to the event log {name}: {error}; see sslmode and sslrootcert in --database-url"
-        )),
+        sqlx::Error::Tls(error) => no_encryption(name, error),
         sqlx::Error::Configuration(error) => {
             StoreError::Refused(format!("the database URL can't be used: {error}"))
         }
@@ -78,6 +77,17 @@ fn classify(error: &sqlx::Error, name: &str) -> StoreError {
         sqlx::Error::Migrate(error) => migrating(error, name),
         _ => StoreError::Bug(format!("the event log {name} was asked wrongly: {error}")),
     }
+}
+
+/// A certificate that is not trusted ends the handshake, and so comes as trouble of the connection. No waiting mends it.
+fn is_certificate(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::InvalidData && error.to_string().contains("certificate")
+}
+
+fn no_encryption(name: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Refused(format!(
+        "no encrypted connection to the event log {name}: {error}; see sslmode and sslrootcert in --database-url"
+    ))
 }
 
 /// By SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>); its first two letters are the class.

@@ -322,6 +322,16 @@ impl PostgresStore {
         write!(self, |transaction| attempts::resume(transaction, event, run, now))
     }
 
+    pub async fn discard(
+        &self,
+        event: &EventId,
+        run: &str,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        write!(self, |transaction| attempts::discard(transaction, event, run, by, now))
+    }
+
     pub async fn rulebook_seen(&self, version: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {
         write_one!(self, |connection| rulebooks::seen(connection, version, text, now))
     }

@@ -151,6 +151,23 @@ pub(crate) async fn resume(
     Ok(true)
 }
 
+/// A person has thrown away what was given up. `by` says who. False when it was not given up, or is no longer.
+pub(crate) async fn discard(
+    connection: &mut SqliteConnection,
+    event: &EventId,
+    run: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool, Trouble> {
+    if !given_up(connection, event, run).await? {
+        return Ok(false);
+    }
+    let why = Some("a person threw its dead letter away");
+    let discarded = Attempted { event, run, worker: by, outcome: Outcome::Discarded, why, now };
+    record(connection, discarded).await?;
+    Ok(true)
+}
+
 /// Was this run given up, and not reopened since?
 async fn given_up(connection: &mut SqliteConnection, event: &EventId, run: &str) -> Result<bool, Trouble> {
     let (event, run) = (event.as_str(), text(run));

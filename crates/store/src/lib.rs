@@ -354,6 +354,17 @@ impl Store {
         either!(self, store => store.resume(event, run, now))
     }
 
+    /// Takes note that a person has thrown away what was given up; `by` says who. False when it was not given up, or is no longer.
+    pub async fn discard(
+        &self,
+        event: &EventId,
+        run: &str,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        either!(self, store => store.discard(event, run, by, now))
+    }
+
     /// Keeps the text of a rulebook; to be called when it is loaded.
     pub async fn rulebook_seen(&self, version: &str, text: &str, now: Timestamp) -> Result<(), StoreError> {
         either!(self, store => store.rulebook_seen(version, text, now))

@@ -221,12 +221,13 @@ impl Circuits {
         why: &str,
         note: impl FnOnce(&mut Breaker) -> bool,
     ) -> bool {
-        let (before, is_down, after) = self.with(service, |breaker| {
+        let now = self.clock.now();
+        let (before, is_down, after, asks) = self.with(service, |breaker| {
             let before = breaker.is_open();
             let is_down = note(breaker);
-            (before, is_down, breaker.is_open())
+            (before, is_down, breaker.is_open(), breaker.asks_in(now).is_some())
         });
-        if is_down {
+        if is_down || asks {
             self.opened.notify_waiters();
         }
         if before != after {

@@ -13,6 +13,7 @@ use store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::alone::{May, NOT_BESIDE};
 use crate::circuits::Gate;
 use crate::lanes::{Class, Lanes};
 use crate::process::{self, End};
@@ -235,7 +236,8 @@ impl Intake {
             } else {
                 let (run, resume) =
                     delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
-                act(&deps, &arrival, run, delivery.replay().is_some(), resume).await
+                let again = Again { resume, deliveries: delivery.attempt() };
+                act(&deps, &arrival, run, delivery.replay().is_some(), again).await
             };
             settle(&deps, delivery, end).await;
             drop(alive);
@@ -278,11 +280,31 @@ fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {
     true
 }
 
-async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, resume: bool) -> End {
-    if resume && let Err(error) = reopen(deps, arrival, run).await {
+/// What is known of attempts before this one.
+#[derive(Debug, Clone, Copy)]
+struct Again {
+    /// It was given up, and a person has sent it back.
+    resume: bool,
+    deliveries: u64,
+}
+
+async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, again: Again) -> End {
+    if again.resume
+        && let Err(error) = reopen(deps, arrival, run).await
+    {
         return process::store_trouble(deps, &error);
     }
-    process::process(deps, arrival, run, replayed && run != LIVE).await
+    let alone = match deps.alone.may_begin(&deps.store, &arrival.event.id, again.deliveries).await {
+        Ok(May::Wait) => {
+            let why = "workers have died with it in hand, and another such event comes first".to_owned();
+            return End::Again { after: NOT_BESIDE, why };
+        }
+        Ok(may) => may,
+        Err(error) => return process::store_trouble(deps, &error),
+    };
+    let end = process::process(deps, arrival, run, replayed && run != LIVE).await;
+    drop(alone);
+    end
 }
 
 /// A dead letter that a person sent back: what failed for good is tried once more, what is done stays done. Only once

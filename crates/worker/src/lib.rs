@@ -4,6 +4,7 @@
 //!
 //! Start reading at [`run`], then [`intake`] (which way an event goes) and [`process`] (one event).
 
+mod alone;
 pub mod args;
 mod before;
 mod brake;
@@ -36,6 +37,7 @@ use store::Store;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::alone::Alone;
 use crate::circuits::Circuits;
 use crate::pulse::Pulse;
 use crate::rules::Rules;
@@ -52,6 +54,8 @@ struct Deps {
     /// Our own secrets: none of them is written down.
     secrets: Known,
     circuits: Circuits,
+    /// For events that workers may die over.
+    alone: Alone,
     metrics: WorkerMetrics,
     readiness: Readiness,
     clock: Clock,

@@ -317,8 +317,7 @@ async fn observe(deps: &Deps, place: &Place, need: &Need) -> Result<Result<Fact,
         }
         Err(error) => error,
     };
-    let is_down =
-        pass.ended(error.sign(), error.why()) || deps.circuits.is_outage(&service, error.sign()).await;
+    let is_down = pass.ended(error.sign(), error.why());
     match error {
         EffectError::Transient { why, after, sign, .. } => {
             Err(match wait_without_blame(sign, is_down, after) {

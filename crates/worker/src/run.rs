@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alone::Alone;
 use crate::args::{ADMIN, Args};
 use crate::circuits::Circuits;
 use crate::intake::Intake;
@@ -129,6 +130,7 @@ pub async fn run(args: Args) -> Result<()> {
         surplus: Surplus::default(),
         secrets,
         circuits,
+        alone: Alone::default(),
         observe: args.observe,
         metrics,
         readiness,
@@ -229,7 +231,7 @@ async fn work(
     }
     let (of_circuits, token) = mine();
     let task = async move { of_circuits.circuits.keep_asking(&token).await };
-    watch(vital.guard("asks what is down whether it is back", &stop), Box::pin(task));
+    watch(vital.guard("asks whether a service is there", &stop), Box::pin(task));
     let ((of_gauges, token), bus) = (mine(), bus.clone());
     let task = async move { measure::measure(&of_gauges, &bus, token).await };
     watch(vital.guard("measures the queue", &stop), Box::pin(task));

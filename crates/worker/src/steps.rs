@@ -4,7 +4,6 @@ mod corrected;
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use domain::action::Action;
@@ -12,7 +11,7 @@ use domain::breaker::Sign;
 use domain::event::Event;
 use domain::journal::{Claim, StepEnd, StepState, Turn};
 use domain::plan::{Decision, Step};
-use effects::{EffectError, Receipt, Service};
+use effects::{EffectError, Leave, Receipt, Service};
 use jiff::{SignedDuration, Timestamp};
 use store::StoreError;
 
@@ -24,7 +23,7 @@ use crate::{Deps, before, process, storms};
 
 /// Between two looks whether what is in other hands has come free: it mostly does within one call.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Why an attempt made no call, or no further one.
+/// Why an attempt made no call.
 const LATE: &str = "the worker was held up for so long that others may have gone on with the step";
 
 /// Why a Slack message waits.
@@ -301,24 +300,17 @@ async fn in_turn(
         settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: false }).await?;
         return Ok(Went::Busy(LOOK_AGAIN));
     }
-    let performed =
-        while_ours(deps.world.perform_after(begun, action, schedule.as_ref()), || turn.is_some() && late());
-    let performed = deps.cut.run_until_cancelled(performed).await;
+    let leave = Leave::default();
+    let performing = deps.world.perform_after(begun, action, schedule.as_ref(), &leave);
+    let performing = while_ours(performing, &leave, || turn.is_some() && late());
+    let performed = deps.cut.run_until_cancelled(performing).await;
     if let Some(held) = &mut held {
         held.ended(deps.clock.now());
     }
-    let performed = match performed {
-        Some(Some(performed)) => performed,
-        Some(None) => {
-            drop(pass);
-            settle(deps, step, turn, StepEnd::Again { why: LATE.to_owned(), uncertain: true }).await?;
-            return Ok(Went::Busy(LOOK_AGAIN));
-        }
-        None => {
-            let why = process::CUT.to_owned();
-            settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
-            return Ok(Went::NotNow(why, process::HANDED_BACK));
-        }
+    let Some(performed) = performed else {
+        let why = process::CUT.to_owned();
+        settle(deps, step, turn, StepEnd::Again { why: why.clone(), uncertain: true }).await?;
+        return Ok(Went::NotNow(why, process::HANDED_BACK));
     };
     // After its lease, another may have done the same: the end is that of a second attempt.
     let begun = begun + u32::from(late());
@@ -347,10 +339,10 @@ async fn in_turn(
             (StepEnd::of_trouble(repeatable, begun, why, uncertain), Some((sign, after)))
         }
     };
-    // First of all written down: whose trouble it is may take a question to find out.
     match (settle(deps, step, turn, end).await?, trouble) {
+        // Others may have gone on with it: what failed here is no failure of the event.
+        (Went::Wait(..), Some(_)) if leave.is_withdrawn() => Ok(Went::Busy(LOOK_AGAIN)),
         (Went::Wait(why, _), Some((sign, after))) => {
-            let is_down = is_down || deps.circuits.is_outage(&service, sign).await;
             Ok(match process::wait_without_blame(sign, is_down, after) {
                 Some(wait) => Went::NotNow(why, deps.circuits.parks(about.tenant, wait)),
                 None => Went::Wait(why, after),
@@ -396,10 +388,17 @@ async fn not_made(
     }
 }
 
-/// Goes on with an action until `late`: an action that makes several calls makes no further one once its turn may be another's.
-async fn while_ours<T>(action: impl Future<Output = T>, late: impl Fn() -> bool) -> Option<T> {
+/// Goes on with an action; once it is `late`, its leave is withdrawn: an action that makes several calls makes no further one when its turn
+/// may be another's. What was answered to the last of them is an answer all the same, and is written down.
+async fn while_ours<T>(action: impl Future<Output = T>, leave: &Leave, late: impl Fn() -> bool) -> T {
     let mut action = pin!(action);
-    poll_fn(|context| if late() { Poll::Ready(None) } else { action.as_mut().poll(context).map(Some) }).await
+    poll_fn(|context| {
+        if late() {
+            leave.withdraw();
+        }
+        action.as_mut().poll(context)
+    })
+    .await
 }
 
 async fn settle(deps: &Deps, step: &Step, turn: Option<&Turn>, end: StepEnd) -> Result<Went, StoreError> {

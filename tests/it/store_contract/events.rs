@@ -404,6 +404,20 @@ pub(super) async fn given_up_run_is_resumed_once(store: &Store) {
     assert_eq!(store.steps_of(&id(1), LIVE).await.unwrap()[0].state, StepState::Pending);
 }
 
+pub(super) async fn what_a_person_threw_away_is_given_up_no_longer(store: &Store) {
+    decided(store, 1, &[tell("hello")]).await;
+    assert!(!store.discard(&id(1), LIVE, "jo", at(1)).await.unwrap(), "it was not given up");
+    store.attempted(&id(1), LIVE, "w1", Outcome::Dead, Some("gone"), at(2)).await.unwrap();
+    assert!(!store.discard(&id(1), "replay", "jo", at(3)).await.unwrap(), "not in that run");
+    assert!(store.discard(&id(1), LIVE, "jo", at(3)).await.unwrap());
+    assert_eq!(row(store, 1).await.outcome, Outcome::Discarded);
+    assert!(!store.discard(&id(1), LIVE, "jo", at(4)).await.unwrap(), "once");
+    assert!(!store.resume(&id(1), LIVE, at(5)).await.unwrap());
+    let record = store.event(id(1).as_str()).await.unwrap().unwrap();
+    let last = record.attempts.last().unwrap();
+    assert_eq!((last.outcome, last.worker.as_str(), last.at), (Outcome::Discarded, "jo", at(3)));
+}
+
 pub(super) async fn what_is_read_again_and_again_is_counted_until_it_was_read(store: &Store) {
     for times in 1..4 {
         assert_eq!(store.reading(&id(1), at(times)).await.unwrap(), u32::try_from(times).unwrap());

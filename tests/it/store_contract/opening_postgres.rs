@@ -1,12 +1,13 @@
 //! Opening an event log in Postgres, and what is Postgres' own: several workers, their transactions, a server that is away.
 
+use std::path::Path;
 use std::time::Duration;
 
 use domain::journal::{Filter, Seen};
 use domain::plan::LIVE;
 use sqlx::Connection as _;
 use store::{Access, Store, StoreError};
-use tests::postgres::{Database, server};
+use tests::postgres::{Database, WithTls, server};
 
 use super::samples::{arrival, at, decided, id, quiet, tell};
 
@@ -65,6 +66,32 @@ async fn commands_look_and_mend_beside_workers() {
     assert!(matches!(reader.remember(&arrival(2), LIVE).await, Err(StoreError::Bug(_))));
     let writer = Store::open(&database.url, Access::Writer).await.unwrap();
     assert_eq!(writer.reopen(&id(1), LIVE, at(1)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_is_looked_at_where_the_url_insists() {
+    let postgres = tokio::task::spawn_blocking(WithTls::start).await.unwrap();
+    let ca = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tls").join(name).display().to_string();
+    for sslmode in ["require".to_owned(), format!("verify-full&sslrootcert={}", ca("ca.pem"))] {
+        let url = format!("{}?sslmode={sslmode}", postgres.url);
+        let store = Store::open(&url, worker("w1")).await.unwrap();
+        store.remember(&arrival(1), LIVE).await.unwrap();
+        store.close().await;
+        let mut beside = sqlx::PgConnection::connect(&url).await.unwrap();
+        let encrypted: bool = sqlx::query_scalar("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            .fetch_one(&mut beside)
+            .await
+            .unwrap();
+        assert!(encrypted, "{sslmode}");
+    }
+    // Another authority's, or none that this machine trusts.
+    for more in [format!("&sslrootcert={}", ca("client.pem")), String::new()] {
+        let url = format!("{}?sslmode=verify-full{more}", postgres.url);
+        for access in [worker("w1"), Access::Reader] {
+            let why = refusal(&url, access).await;
+            assert!(why.contains("no encrypted connection") && why.contains("sslrootcert"), "{why}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -120,8 +120,10 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
         );
         match outcome {
             Outcome::Open | Outcome::Retrying | Outcome::Folded => tally.lost(&what),
-            // No rule of chaos has a limit.
-            Outcome::NoRule | Outcome::Done | Outcome::Dead | Outcome::Held => tally.wrong(&what),
+            // No rule of chaos has a limit, and nobody throws anything away.
+            Outcome::NoRule | Outcome::Done | Outcome::Dead | Outcome::Held | Outcome::Discarded => {
+                tally.wrong(&what);
+            }
         }
     }
     tally.dead += usize::from(outcome == Outcome::Dead);

@@ -64,6 +64,7 @@ pub(super) async fn explain(
     if decided_by == Some(explanation.rulebook.as_str()) {
         notes.extend(settings(&record, decision, &explanation));
     }
+    notes.extend(thrown_away(&record));
     let decided_by = decided_by.map(str::to_owned);
     Ok(Ok(Explained {
         run: run.to_owned(),
@@ -93,6 +94,16 @@ pub(super) fn same(then: Option<&Verdict>, now: Option<&Verdict>) -> bool {
         (Some(Verdict::Shadow { actions }), Some(Verdict::Matched { steps })) => actions.len() == *steps,
         (then, now) => then == now,
     }
+}
+
+fn thrown_away(record: &EventRecord) -> Option<String> {
+    let last = record.attempts.iter().max_by_key(|attempt| (attempt.at, attempt.number))?;
+    (last.outcome == Outcome::Discarded).then(|| {
+        let at = last.at.strftime("%Y-%m-%dT%H:%M:%SZ");
+        format!(
+            "it was given up, and a person threw its dead letter away at {at}: nothing more is done about it"
+        )
+    })
 }
 
 /// The settings of flows are not recorded: those of today were read in their place. Says so where the very rules that

@@ -93,7 +93,12 @@ async fn last_attempt(log: Option<&Store>, event: &Queued) -> Option<Attempt> {
 
 fn is_end(outcome: Outcome) -> bool {
     match outcome {
-        Outcome::Done | Outcome::NoRule | Outcome::Dead | Outcome::Held | Outcome::Folded => true,
+        Outcome::Done
+        | Outcome::NoRule
+        | Outcome::Dead
+        | Outcome::Held
+        | Outcome::Folded
+        | Outcome::Discarded => true,
         Outcome::Open | Outcome::Retrying => false,
     }
 }

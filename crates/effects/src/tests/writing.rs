@@ -4,6 +4,7 @@ use sandbox::{Change, Fault, ScheduleState};
 use serde_json::json;
 
 use super::*;
+use crate::Leave;
 
 #[tokio::test]
 async fn switching_off_sends_the_expression_again() {
@@ -142,9 +143,9 @@ async fn a_job_that_may_run_is_started_once_more_at_most_where_nobody_can_look()
         stage.hotglue.every_on(1, "GET", "/jobs", Fault::Status(status, String::new()));
         let receipt = stage.world.perform(&job("first")).await.unwrap();
         assert!(!receipt.perhaps_twice, "a list that can't be read stops no first attempt: {receipt:?}");
-        let receipt = stage.world.perform_after(1, &job("wh"), None).await.unwrap();
+        let receipt = stage.world.perform_after(1, &job("wh"), None, &Leave::default()).await.unwrap();
         assert!(receipt.perhaps_twice && receipt.answer.starts_with("job "), "{receipt:?}");
-        let never_more = stage.world.perform_after(2, &job("wh"), None).await;
+        let never_more = stage.world.perform_after(2, &job("wh"), None, &Leave::default()).await;
         let Err(EffectError::Unknown { why }) = never_more else { panic!("{never_more:?}") };
         assert!(why.contains("once, twice or not at all"), "{why}");
         assert_eq!(stage.tenant().job_names(), ["first", "wh"], "{status}");
@@ -154,9 +155,9 @@ async fn a_job_that_may_run_is_started_once_more_at_most_where_nobody_can_look()
 #[tokio::test]
 async fn a_list_that_can_be_read_says_whether_a_lost_start_took_place() {
     let stage = Stage::new().await;
-    let receipt = stage.world.perform_after(2, &job("wh"), None).await.unwrap();
+    let receipt = stage.world.perform_after(2, &job("wh"), None, &Leave::default()).await.unwrap();
     assert!(!receipt.perhaps_twice, "{receipt:?}");
-    let receipt = stage.world.perform_after(3, &job("wh"), None).await.unwrap();
+    let receipt = stage.world.perform_after(3, &job("wh"), None, &Leave::default()).await.unwrap();
     assert!(receipt.answer.starts_with("already there: ") && !receipt.perhaps_twice, "{receipt:?}");
 }
 
@@ -202,4 +203,31 @@ async fn any_tenant_is_reached_at_its_own_path_only() {
         permanent(stage.world.perform(&action).await);
     }
     assert_eq!(stage.hotglue.calls().len(), calls, "what no URL can address is not sent");
+}
+
+#[tokio::test]
+async fn once_its_leave_is_withdrawn_an_action_makes_no_further_call_and_hears_the_one_under_way() {
+    let stage = Stage::new().await;
+    let delayed = Fault::Delay(std::time::Duration::from_millis(300));
+    let begun = async |calls: usize, leave: &Leave| {
+        let limit = std::time::Duration::from_secs(20);
+        assert!(stage.hotglue.until(limit, |hotglue| hotglue.calls().len() == calls).await);
+        leave.withdraw();
+    };
+    let (leave, action) = (Leave::default(), schedule(true, Some(CRON)));
+    stage.hotglue.next_on("PUT", "/jobs/schedule", delayed.clone());
+    let (done, ()) = tokio::join!(stage.world.perform_after(0, &action, None, &leave), begun(1, &leave));
+    assert!(done.unwrap().answer.starts_with("200"), "the answer came late, and came");
+
+    let (leave, action) = (Leave::default(), link("optiply"));
+    stage.hotglue.next_on("GET", "/linkedTargets", delayed);
+    let (linked, ()) = tokio::join!(stage.world.perform_after(0, &action, None, &leave), begun(2, &leave));
+    assert!(is_transient(&linked, false) && leave.is_withdrawn());
+    assert!(
+        linked
+            .unwrap_err()
+            .why()
+            .contains("POST /dev.hotglue.com/JClkCC05S/1414_1/linkedTargets was not sent")
+    );
+    assert_eq!(stage.hotglue.calls().len(), 2);
 }

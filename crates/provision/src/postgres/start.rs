@@ -24,11 +24,12 @@ const USER: &str = "gluehook";
 /// ends at once and the directory goes. A script, so that it outlives whoever started it, however that ends.
 const SUPERVISE: &str = r#"
 bin=$1 home=$2 of=$3
+shift 3
 alive() { kill -0 "$1" 2>/dev/null || kill -0 "$1" 2>&1 | grep -qi permitted; }
 gone() { rm -rf "$home"; exit; }
 "$bin/initdb" -D "$home/data" -U gluehook -A trust -E UTF8 --locale=C -N >"$home/initdb.log" 2>&1 || { touch "$home/failed"; sleep 2; gone; }
 "$bin/postgres" -D "$home/data" -k "$home" -c listen_addresses= -c fsync=off -c synchronous_commit=off \
-  -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c autovacuum=off \
+  -c full_page_writes=off -c max_connections=400 -c shared_buffers=64MB -c autovacuum=off "$@" \
   >"$home/postgres.log" 2>&1 &
 server=$!
 trap 'kill -QUIT "$server"; wait "$server"; gone' TERM INT HUP
@@ -54,14 +55,32 @@ impl PostgresServer {
     /// # Errors
     /// It can't be started, or is not ready in time; with what it said.
     pub fn start(bin: &Path, home: &Path, of: u32) -> Result<Self> {
+        Self::start_with(bin, home, of, None)
+    }
+
+    /// As [`Self::start`], and listens on a port of 127.0.0.1 too, where it offers TLS.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`]; and the files of [`Tls`] can't be read.
+    pub fn start_with_tls(bin: &Path, home: &Path, of: u32, tls: &Tls<'_>) -> Result<Self> {
+        Self::start_with(bin, home, of, Some(tls))
+    }
+
+    fn start_with(bin: &Path, home: &Path, of: u32, tls: Option<&Tls<'_>>) -> Result<Self> {
         fs::create_dir(home).with_context(|| format!("{} can't be made", home.display()))?;
         fs::set_permissions(home, fs::Permissions::from_mode(0o700))?;
+        let servant = servant()?;
         let mut command = Command::new("sh");
         command.args(["-c", SUPERVISE, "sh"]).arg(bin).arg(home).arg(of.to_string());
+        if let Some(tls) = tls {
+            for setting in tls.settings(home, servant)? {
+                command.args(["-c", &setting]);
+            }
+        }
         // A group of its own: a signal to the group of whoever started it is not for it.
         command.process_group(0).current_dir(home).env("LC_ALL", "C");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some((user, group)) = servant()? {
+        if let Some((user, group)) = servant {
             chown(home, Some(user), Some(group)).context("the directory of Postgres can't be given away")?;
             command.uid(user).gid(group);
         }
@@ -114,6 +133,34 @@ impl PostgresServer {
     #[must_use]
     pub fn url_of(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@localhost/{database}?host={}", self.home.display())
+    }
+}
+
+/// What a server shows to who connects by TLS, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Tls<'a> {
+    /// PEM.
+    pub cert: &'a Path,
+    pub key: &'a Path,
+    /// A free one.
+    pub port: u16,
+}
+
+impl Tls<'_> {
+    /// Postgres takes a key only that is its own and nobody else's.
+    fn settings(&self, home: &Path, servant: Option<(u32, u32)>) -> Result<Vec<String>> {
+        let mut settings =
+            vec!["listen_addresses=127.0.0.1".to_owned(), format!("port={}", self.port), "ssl=on".to_owned()];
+        for (setting, from) in [("ssl_cert_file", self.cert), ("ssl_key_file", self.key)] {
+            let to = home.join(setting);
+            fs::copy(from, &to).with_context(|| format!("{} can't be copied", from.display()))?;
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600))?;
+            if let Some((user, group)) = servant {
+                chown(&to, Some(user), Some(group))?;
+            }
+            settings.push(format!("{setting}={}", to.display()));
+        }
+        Ok(settings)
     }
 }
 

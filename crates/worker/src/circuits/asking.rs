@@ -11,51 +11,39 @@ use tokio_util::sync::CancellationToken;
 use super::Circuits;
 
 impl Circuits {
-    /// Asks what is down whether it is back, each service on its own, until asked to stop.
+    /// Asks whenever there is cause to, each service on its own, until asked to stop.
     pub(crate) async fn keep_asking(&self, stop: &CancellationToken) {
-        let all = join_all(self.questions.keys().map(|service| self.ask_while_down(service)));
+        let all = join_all(self.questions.keys().map(|service| self.ask_with_cause(service)));
         if stop.run_until_cancelled(all).await.is_some() {
             // There is nobody to ask.
             stop.cancelled().await;
         }
     }
 
-    /// After a call that failed and may be its event's own trouble: is it an outage all the same? Where all that failed of late was of one
-    /// tenant, the service is asked.
-    pub(crate) async fn is_outage(&self, service: &Service, sign: Sign) -> bool {
-        match sign {
-            Sign::Failing | Sign::Unreachable => self.ask(service).await,
-            Sign::Well | Sign::Refused | Sign::SlowDown(_) => false,
-        }
-    }
-
-    async fn ask_while_down(&self, service: &Service) {
+    async fn ask_with_cause(&self, service: &Service) {
         loop {
             // Before the look, so that none in between is missed.
             let opened = self.opened.notified();
             let wait = self.with(service, |breaker| breaker.asks_in(self.clock.now()));
             match wait {
                 None => opened.await,
-                Some(Duration::ZERO) => {
-                    self.ask(service).await;
-                }
+                Some(Duration::ZERO) => self.ask(service).await,
                 Some(wait) => tokio::time::sleep(wait).await,
             }
         }
     }
 
-    /// Asks if it is time to. Answers whether the service is down.
-    async fn ask(&self, service: &Service) -> bool {
+    /// Asks if it is time to.
+    async fn ask(&self, service: &Service) {
         let is_due = |breaker: &mut Breaker| breaker.asks(self.clock.now());
         if let Some(question) = self.questions.get(service)
             && self.with(service, is_due)
         {
             let asked = Asked { circuits: self, service, heard: false };
             if let Some(answer) = self.cut.run_until_cancelled(question.ask()).await {
-                asked.heard(answer.as_ref().map(|()| ()));
+                asked.heard(&answer);
             }
         }
-        self.is_down(service)
     }
 }
 
@@ -68,9 +56,10 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn heard(mut self, answer: Result<(), &EffectError>) {
+    fn heard(mut self, answer: &Result<(), EffectError>) {
         self.heard = true;
-        let (sign, why) = answer.map_or_else(|error| (error.sign(), error.why()), |()| (Sign::Well, ""));
+        let (sign, why) =
+            answer.as_ref().map_or_else(|error| (error.sign(), error.why()), |()| (Sign::Well, ""));
         let Self { circuits, service, .. } = &self;
         let now = circuits.clock.now();
         let is_down = circuits.noting(service, sign, why, |breaker| breaker.heard(sign, now));

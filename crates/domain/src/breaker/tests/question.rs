@@ -53,9 +53,10 @@ fn failures_of_one_tenant_are_an_outage_only_when_the_question_is_not_answered()
     let mut breaker = Breaker::with_question();
     for _ in 0..3 {
         for _ in 0..TRIP {
-            assert!(!breaker.asks(at(0)));
+            assert!(!breaker.asks(at(0)) && breaker.asks_in(at(0)).is_none());
             assert!(!breaker.saw("only", Sign::Failing, at(0)));
         }
+        assert_eq!(breaker.asks_in(at(0)), Some(Duration::ZERO));
         assert!(breaker.asks(at(0)));
         assert!(!breaker.heard(Sign::Well, at(0)), "its own trouble");
     }

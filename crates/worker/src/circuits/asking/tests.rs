@@ -43,10 +43,16 @@ impl Stage {
         Self { hotglue, slack, circuits, _servers: servers }
     }
 
-    /// A call that fails; is it taken for an outage?
+    /// A call fails, and whoever asks the questions has had time to; is the service taken for down?
     async fn fails(&self, service: &Service, tenant: &str) -> bool {
         let pass = self.circuits.enter(service, tenant).await.expect("a call may be made");
-        pass.ended(Sign::Failing, "503") || self.circuits.is_outage(service, Sign::Failing).await
+        pass.ended(Sign::Failing, "503");
+        self.asked(service).await
+    }
+
+    async fn asked(&self, service: &Service) -> bool {
+        self.circuits.ask(service).await;
+        self.circuits.is_down(service)
     }
 }
 
@@ -66,19 +72,19 @@ async fn an_outage_that_only_one_tenant_meets_is_one_and_over_once_the_question_
         assert!(!stage.fails(&hotglue(), "only").await);
     }
     assert!(stage.hotglue.calls().is_empty(), "a few failures are no reason to ask");
-    assert!(stage.fails(&hotglue(), "only").await, "and so this one is not the event's own");
+    assert!(stage.fails(&hotglue(), "only").await);
     assert_eq!(stage.hotglue.calls().len(), 1);
     assert!(stage.circuits.enter(&hotglue(), "only").await.is_err());
     let told = stage.circuits.readiness.to_json().to_string();
     assert!(told.contains("is down") && told.contains("502 to GET /tenants/dev.hotglue.com"), "{told}");
 
     pass(FIRST_PAUSE);
-    assert!(stage.circuits.ask(&hotglue()).await, "still down");
+    assert!(stage.asked(&hotglue()).await, "still down");
     stage.hotglue.clear_faults();
-    assert!(stage.circuits.ask(&hotglue()).await, "asked no sooner than after the next pause");
+    assert!(stage.asked(&hotglue()).await, "asked no sooner than after the next pause");
     assert_eq!(stage.hotglue.calls().len(), 2);
     pass(FIRST_PAUSE * 2);
-    assert!(!stage.circuits.ask(&hotglue()).await);
+    assert!(!stage.asked(&hotglue()).await);
     stage.circuits.enter(&hotglue(), "only").await.unwrap().ended(Sign::Well, "");
     assert!(!stage.circuits.readiness.to_json().to_string().contains("is down"));
 }
@@ -104,7 +110,7 @@ async fn while_slack_is_down_no_message_is_risked_to_find_out() {
     for _ in 0..5 {
         pass(Duration::from_secs(31));
         assert!(stage.circuits.enter(&Service::Slack, "new").await.is_err());
-        assert!(stage.circuits.ask(&Service::Slack).await);
+        assert!(stage.asked(&Service::Slack).await);
     }
     assert!(stage.slack.calls().iter().all(|call| call.is("POST", "/api/auth.test")));
     assert_eq!(stage.slack.calls().len(), 5);
@@ -133,6 +139,6 @@ async fn a_question_that_is_dropped_can_be_asked_again_and_who_is_cut_asks_nothi
     tokio::join!(stage.circuits.keep_asking(&stop), asked);
     stage.hotglue.clear_faults();
     stage.circuits.cut.cancel();
-    assert!(stage.circuits.ask(&service).await, "not asked, and so not back");
+    assert!(stage.asked(&service).await, "not asked, and so not back");
     assert!(stage.circuits.with(&service, |breaker| breaker.asks(stage.circuits.clock.now())));
 }
