@@ -7,17 +7,22 @@ use domain::plan::Step;
 use effects::EffectError;
 use store::StoreError;
 
-use crate::Deps;
 use crate::steps::Stopped;
+use crate::{Deps, storms};
+
+/// So many attempts of an event may fail over reading.
+const PATIENCE: u32 = 3;
 
 /// Reads and notes how a schedule is. Answers with what was read in this attempt, so that the change need not read it again.
 ///
 /// A change is never made before this is in the ledger, so what is there already was read before any change of ours: it
 /// stands, and is not read again, unless the change itself needs the expression. That hotglue refuses to tell stops
-/// nothing and is noted; what may pass waits as the change itself would.
+/// nothing and is noted; what may pass waits as the change itself would, and what has not passed after [`PATIENCE`] attempts
+/// is noted as well: a change that must be made is worth more than the way back.
 pub(crate) async fn read(
     deps: &Deps,
     tenant: &str,
+    of: storms::Of<'_>,
     step: &Step,
 ) -> Result<Result<Option<Before>, Stopped>, StoreError> {
     let Action::SetSchedule { expression, .. } = &step.action else { return Ok(Ok(None)) };
@@ -32,10 +37,25 @@ pub(crate) async fn read(
         Err(Stopped::Failed {
             error: EffectError::Permanent { why } | EffectError::Unknown { why }, ..
         }) => Before::No { why },
+        Err(Stopped::Failed { error: EffectError::Transient { why, .. }, is_down: false })
+            if impatient(deps, of).await? =>
+        {
+            Before::No { why }
+        }
         Err(stopped) => return Ok(Err(stopped)),
     };
     deps.store.note_before(&step.key, &before).await?;
     Ok(Ok(Some(before)))
+}
+
+/// Were there failed attempts enough? Waits for an outage or a service that asks us to slow down are none.
+async fn impatient(deps: &Deps, of: storms::Of<'_>) -> Result<bool, StoreError> {
+    match of {
+        storms::Of::Event { event, run, .. } => {
+            Ok(deps.store.failures(&event.id, run).await? + 1 >= PATIENCE)
+        }
+        storms::Of::Worker => Ok(false),
+    }
 }
 
 async fn ask(deps: &Deps, tenant: &str, action: &Action) -> Result<Before, Stopped> {

@@ -278,7 +278,7 @@ async fn in_turn(
     if let Some(end) = StepEnd::untried(repeatable, begun) {
         return settle(deps, step, turn, end).await;
     }
-    let schedule = match before::read(deps, about.tenant, step).await? {
+    let schedule = match before::read(deps, about.tenant, about.of, step).await? {
         Ok(schedule) => schedule,
         Err(stopped) => return not_made(deps, about, step, turn, stopped).await,
     };
