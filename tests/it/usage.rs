@@ -48,13 +48,16 @@ async fn no_program_repeats_a_password_in_a_mistyped_url() {
                     args.insert(0, "doctor".to_owned());
                 }
                 let secret = ("SECRET".to_owned(), "whsec".to_owned());
+                // Not where the test runs.
+                let log = format!("sqlite://{}", home.path().join("log.db").display());
+                let log = ("GLUEHOOK_DATABASE_URL".to_owned(), log);
                 tells_nobody(
-                    &said(name, &args, std::slice::from_ref(&secret)).await,
+                    &said(name, &args, &[secret.clone(), log.clone()]).await,
                     &format!("{name} {args:?}"),
                 );
                 let by_environment = format!("GLUEHOOK_{}", flag.to_uppercase().replace('-', "_"));
                 args.pop();
-                let env = [secret, (by_environment, url.to_owned())];
+                let env = [secret, log, (by_environment, url.to_owned())];
                 tells_nobody(&said(name, &args, &env).await, &format!("{name} {env:?}"));
             }
         }
