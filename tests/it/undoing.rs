@@ -174,3 +174,19 @@ async fn a_name_that_a_table_cut_short_is_told_as_such() {
     let (code, _, said) = stage.gluehook(&["undo", "--rule", "exact-unauth…", "--since", "1h"]).await;
     assert!(code == 1 && said.contains("was shortened where it was shown"), "{said}");
 }
+
+#[tokio::test]
+async fn a_schedule_that_can_not_be_read_for_long_is_changed_all_the_same_and_undo_says_so() {
+    let stage = stage(false).await;
+    let tenant = with_schedule(&stage, "t0");
+    stage.hotglue.every_on(1, "GET", "/t0/jobs/schedule", Fault::text_500());
+    let id = stage.post(&failed("t0")).await;
+    let record = stage.settled(&id, Outcome::Done).await;
+    assert_eq!(record.row.failures, 2, "{:?}", record.attempts);
+    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (3, 1));
+    assert!(tenant.schedule(None).is_some_and(|schedule| !schedule.is_on()));
+    let Some(Before::No { why }) = before(&record) else { panic!("{record:?}") };
+    assert!(why.contains("500"), "{why}");
+    let plan = undo(&stage, &["--dry-run"]).await;
+    assert!(plan.to_string().contains("\"unknown\""), "{plan}");
+}
