@@ -2,6 +2,7 @@
 //! `on_every_database!` and a way to make a fresh log.
 
 mod events;
+mod forgetting;
 mod interleavings;
 mod ledger;
 mod limits;
@@ -91,12 +92,13 @@ on_every_database! {
         waits_for_the_same_reason_are_one_row
         waiting_is_no_unfinished_attempt
         long_names_are_kept_and_told_apart
+        text_with_nul_emoji_and_quotes_is_stored
+        salt_is_random_and_stays;
+    forgetting:
         forget_before_leaves_the_rest
         forget_before_leaves_what_is_worked_on
         remembered_value_in_use_is_not_forgotten
-        rulebook_in_use_is_not_forgotten
-        text_with_nul_emoji_and_quotes_is_stored
-        salt_is_random_and_stays;
+        rulebook_in_use_is_not_forgotten;
     ledger:
         claim_is_exclusive
         of_many_at_once_one_gets_the_claim
@@ -152,6 +154,7 @@ on_every_database! {
         a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants
         a_replay_does_not_stand_in_for_the_live_decision;
     lines:
+        who_was_given_up_stands_in_nobodys_way
         a_channel_has_one_line_for_all_workers
         the_next_turn_begins_an_interval_after_the_call_has_ended
         after_a_refusal_all_go_in_the_order_in_which_they_first_asked

@@ -378,7 +378,8 @@ async fn the_first_that_slack_refuses_for_good_are_dead_letters_and_the_storm_do
         "{}",
         told[0].text
     );
-    assert!(told[0].text.contains("\n> failed 2_1\n"), "{}", told[0].text);
+    let example = (2..5).any(|number| told[0].text.contains(&format!("\n> failed {number}_1\n")));
+    assert!(example, "{}", told[0].text);
     // Sent back by a person, they are told after all.
     let (code, said, errors) = stage.gluehook(&["dead", "retry", "--all", "--yes"]).await;
     assert_eq!(code, 0, "{said}{errors}");

@@ -9,7 +9,7 @@ use domain::plan;
 use jiff::Timestamp;
 
 use crate::connect::Bus;
-use crate::delivery::{Burial, REPLAY_OF, REPLAY_RUN, RESUME};
+use crate::delivery::{Burial, NOT_BEFORE, REPLAY_OF, REPLAY_RUN, RESUME};
 use crate::publisher::{PublishError, Published};
 use crate::read::{self, ReadError, Stored};
 use crate::replay;
@@ -166,12 +166,7 @@ pub(crate) fn was_letter(headers: &HeaderMap) -> bool {
 /// It may be in `HOOKS_DEAD` or not.
 pub(crate) async fn put_back(bus: &Bus, sequence: u64) -> Result<(), ReadError> {
     let Some(message) = read::get(bus, StreamName::Replay, sequence).await? else { return Ok(()) };
-    let mut headers = HeaderMap::new();
-    for (name, values) in wire::copy(message.headers.as_ref()).iter() {
-        if ![REPLAY_RUN, REPLAY_OF, RESUME].contains(name) {
-            values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
-        }
-    }
+    let headers = wire::copy_without(message.headers.as_ref(), &[REPLAY_RUN, REPLAY_OF, RESUME]);
     let subject = format!("dead.{}", wire::rest(&message.subject));
     let id = format!("back:{sequence}:{}", message.stored_at.as_nanosecond());
     let stored = bus.store(StreamName::Dead, subject, Some(&id), headers, message.body).await;
@@ -196,7 +191,8 @@ pub(crate) struct Letter<'a> {
 const REASON_MOST: usize = 700;
 
 pub(crate) async fn publish(bus: &Bus, letter: &Letter<'_>, why: &Burial) -> Result<Published, PublishError> {
-    let mut headers = wire::copy(letter.headers);
+    // Its wait was over.
+    let mut headers = wire::copy_without(letter.headers, &[NOT_BEFORE]);
     let reason: String = why.reason.chars().take(REASON_MOST).collect();
     wire::put(&mut headers, REASON, &reason);
     headers.insert(ATTEMPTS, why.attempts.to_string());

@@ -14,13 +14,14 @@ use jiff::Timestamp;
 
 use crate::connect::{Bus, REQUEST_TIMEOUT};
 use crate::dead;
+use crate::replay::runs;
 use crate::topology::StreamName;
 use crate::wire;
 
 pub(crate) const REPLAY_RUN: HeaderName = HeaderName::from_static("Gluehook-Replay-Run");
 pub(crate) const REPLAY_OF: HeaderName = HeaderName::from_static("Gluehook-Replay-Of");
 pub(crate) const RESUME: HeaderName = HeaderName::from_static("Gluehook-Resume");
-const NOT_BEFORE: HeaderName = HeaderName::from_static("Gluehook-Not-Before");
+pub(crate) const NOT_BEFORE: HeaderName = HeaderName::from_static("Gluehook-Not-Before");
 
 /// An event as it was delivered. Dropped without being settled, it is delivered again after `ack_wait`.
 #[derive(Debug)]
@@ -187,7 +188,13 @@ impl Delivery {
         let id = format!("aside:{}:{sequence}:{}:{delivered}", self.stream.name(), stored_at.as_nanosecond());
         let stored = self.bus.store(StreamName::Replay, subject, Some(&id), headers, self.body.clone()).await;
         stored.map_err(|error| SettleError { why: format!("not set aside: {error}") })?;
-        self.ask(Bytes::from_static(b"+ACK")).await
+        let (bus, replaced) = (self.bus.clone(), self.stream == StreamName::Replay);
+        self.ask(Bytes::from_static(b"+ACK")).await?;
+        // `HOOKS` keeps what came in; of what goes round here, one is enough.
+        if replaced && let Err(error) = runs::delete(&bus, sequence).await {
+            tracing::debug!(%error, "a message that was set aside again stays in HOOKS_REPLAY beside itself");
+        }
+        Ok(())
     }
 
     /// Gives it up: it goes to `HOOKS_DEAD` with all it came with, and leaves the work stream's consumer.

@@ -109,10 +109,16 @@ pub(crate) fn time(at: Timestamp) -> String {
 
 /// Copies the headers of a message for another stream, without those that steered NATS.
 pub(crate) fn copy(from: Option<&HeaderMap>) -> HeaderMap {
+    copy_without(from, &[])
+}
+
+/// As [`copy`], and without these.
+pub(crate) fn copy_without(from: Option<&HeaderMap>, names: &[HeaderName]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, values) in from.into_iter().flat_map(HeaderMap::iter) {
         let text: &str = name.as_ref();
-        if !text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-")) {
+        let steers = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
+        if !steers && !names.contains(name) {
             for value in values {
                 headers.append(name.clone(), value.clone());
             }

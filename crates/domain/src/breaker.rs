@@ -241,7 +241,7 @@ impl Breaker {
                 State::Open { until, pause, tried, .. } if is_over(until) => {
                     self.state = State::probing(now, *pause, tried.clone());
                 }
-                State::Closed { unasked, .. } if *unasked >= TRIP => self.state = State::default(),
+                State::Closed { unasked, .. } if *unasked >= TRIP => self.asked_and_well(),
                 State::Open { .. } | State::Closed { .. } | State::Probing { .. } => {}
             },
             Sign::Failing | Sign::Unreachable | Sign::SlowDown(_) => {
@@ -264,6 +264,14 @@ impl Breaker {
             }
         }
         self.is_open()
+    }
+
+    /// It answers what has no effect: what one tenant alone has met is that tenant's. What several have met counts on.
+    fn asked_and_well(&mut self) {
+        match &mut self.state {
+            State::Closed { unasked, tenants, .. } if tenants.len() >= TENANTS => *unasked = 0,
+            state => *state = State::default(),
+        }
     }
 
     /// The question that was to be asked has no answer, and whose fault that is nobody knows.

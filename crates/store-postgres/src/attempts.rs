@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
 use crate::text::{count, instant, micros, text};
-use crate::{ledger, turns};
+use crate::{ledger, lines, turns};
 
 /// What the worker says of one attempt.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +68,7 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
     }
     if outcome == Outcome::Dead {
         turns::give_up(connection, event, run, at).await?;
+        lines::give_up(connection, event, run).await?;
     }
     failures(connection, event, run).await
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
 use crate::text::{count, instant, micros, text};
-use crate::{ledger, turns};
+use crate::{ledger, lines, turns};
 
 /// What the worker says of one attempt.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +66,7 @@ pub(crate) async fn record(
     .await?;
     if outcome == Outcome::Dead {
         turns::give_up(connection, event, run, at).await?;
+        lines::give_up(connection, event, run).await?;
     }
     failures(connection, event, run).await
 }

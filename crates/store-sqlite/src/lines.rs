@@ -1,6 +1,7 @@
 //! The line of each Slack channel: who has the turn, who waits for it, and in which order.
 
 use domain::journal::Post;
+use domain::names::EventId;
 use domain::storm::pace::{self, Answer, Line, Pace, Spell, Who};
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
@@ -143,5 +144,24 @@ async fn until_quiet(connection: &mut SqliteConnection) -> Result<i64, Trouble> 
 pub(crate) async fn quiet(connection: &mut SqliteConnection, until: Timestamp) -> Result<(), Trouble> {
     let until = micros(until);
     sqlx::query!("UPDATE slack_quiet SET until = max(until, ?1)", until).execute(connection).await?;
+    Ok(())
+}
+
+/// A run of an event was given up: its messages stand in nobody's way.
+pub(crate) async fn give_up(
+    connection: &mut SqliteConnection,
+    event: &EventId,
+    run: &str,
+) -> Result<(), Trouble> {
+    let (event, run) = (event.as_str(), text(run));
+    let run = &*run;
+    sqlx::query!(
+        "UPDATE steps SET slack_line = NULL, slack_place = NULL
+         WHERE event = ?1 AND run = ?2 AND slack_line IS NOT NULL",
+        event,
+        run
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

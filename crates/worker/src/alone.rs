@@ -30,14 +30,14 @@ pub(crate) enum May<'a> {
 
 impl Alone {
     /// To be asked before an attempt is written down as begun: an event that has to wait has begun nothing, and is not counted when the
-    /// worker dies. What is delivered for the first time has no attempts that could count.
+    /// worker dies. What is `new`, delivered live and for the first time, has no attempts that could count.
     pub(crate) async fn may_begin(
         &self,
         store: &Store,
         event: &EventId,
-        deliveries: u64,
+        new: bool,
     ) -> Result<May<'_>, StoreError> {
-        if deliveries <= 1 || store.unfinished(event).await? < SUSPICIOUS {
+        if new || store.unfinished(event).await? < SUSPICIOUS {
             return Ok(May::Begin);
         }
         Ok(self.0.try_lock().map_or(May::Wait, May::BeginAlone))

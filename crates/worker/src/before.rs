@@ -15,8 +15,8 @@ const PATIENCE: u32 = 3;
 
 /// Reads and notes how a schedule is. Answers with what was read in this attempt, so that the change need not read it again.
 ///
-/// A change is never made before this is in the ledger, so what is there already was read before any change of ours: it
-/// stands, and is not read again, unless the change itself needs the expression. That hotglue refuses to tell stops
+/// A change is never made before this is in the ledger, so what is there after an attempt that may have changed something was read
+/// before any change of ours: it stands, and is not read again, unless the change itself needs the expression. That hotglue refuses to tell stops
 /// nothing and is noted; what may pass waits as the change itself would, and what has not passed after [`PATIENCE`] attempts
 /// is noted as well: a change that must be made is worth more than the way back.
 pub(crate) async fn read(
@@ -24,10 +24,12 @@ pub(crate) async fn read(
     tenant: &str,
     of: storms::Of<'_>,
     step: &Step,
+    begun: u32,
 ) -> Result<Result<Option<Before>, Stopped>, StoreError> {
     let Action::SetSchedule { expression, .. } = &step.action else { return Ok(Ok(None)) };
     let needed = expression.is_none();
-    if !needed && deps.store.before(&step.key).await?.is_some() {
+    // After attempts that surely changed nothing it is read afresh: a person may have changed it since.
+    if !needed && begun > 0 && deps.store.before(&step.key).await?.is_some() {
         return Ok(Ok(None));
     }
     let before = match ask(deps, tenant, &step.action).await {
@@ -37,14 +39,17 @@ pub(crate) async fn read(
         Err(Stopped::Failed {
             error: EffectError::Permanent { why } | EffectError::Unknown { why }, ..
         }) => Before::No { why },
-        Err(Stopped::Failed { error: EffectError::Transient { why, .. }, is_down: false })
-            if impatient(deps, of).await? =>
+        Err(Stopped::Failed { error: EffectError::Transient { why, sign, .. }, is_down: false })
+            if !matches!(sign, Sign::SlowDown(_)) && impatient(deps, of).await? =>
         {
             Before::No { why }
         }
         Err(stopped) => return Ok(Err(stopped)),
     };
-    deps.store.note_before(&step.key, &before).await?;
+    let worse = matches!(before, Before::No { .. }) && deps.store.before(&step.key).await?.is_some();
+    if !worse {
+        deps.store.note_before(&step.key, &before).await?;
+    }
     Ok(Ok(Some(before)))
 }
 

@@ -134,7 +134,9 @@ impl Circuits {
         let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
         match causes.get(service) {
             Some(cause) => format!("{service} is not called right now: {cause}"),
-            None => format!("{service} is not called right now: it asked us to slow down"),
+            None => format!(
+                "{service} is not called right now: it asked us to slow down, or was down until a moment ago"
+            ),
         }
     }
 
@@ -225,19 +227,22 @@ impl Circuits {
         let (before, is_down, after, asks) = self.with(service, |breaker| {
             let before = breaker.is_open();
             let is_down = note(breaker);
-            (before, is_down, breaker.is_open(), breaker.asks_in(now).is_some())
+            let after = breaker.is_open();
+            // Before anyone is told to wait.
+            if before != after {
+                let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+                if after {
+                    causes.insert(service.clone(), why.to_owned())
+                } else {
+                    causes.remove(service)
+                };
+            }
+            (before, is_down, after, breaker.asks_in(now).is_some())
         });
         if is_down || asks {
             self.opened.notify_waiters();
         }
         if before != after {
-            let mut causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
-            if after {
-                causes.insert(service.clone(), why.to_owned())
-            } else {
-                causes.remove(service)
-            };
-            drop(causes);
             self.metrics.circuit(&service.to_string(), after);
             let topic = format!("circuit of {service}");
             if after {

@@ -236,7 +236,8 @@ impl Intake {
             } else {
                 let (run, resume) =
                     delivery.replay().map_or((LIVE, false), |replay| (replay.run.as_str(), replay.resume));
-                let again = Again { resume, deliveries: delivery.attempt() };
+                let new = delivery.attempt() == 1 && delivery.replay().is_none();
+                let again = Again { resume, new };
                 act(&deps, &arrival, run, delivery.replay().is_some(), again).await
             };
             settle(&deps, delivery, end).await;
@@ -285,7 +286,8 @@ fn takes_nothing(deps: &Deps, rulebook: &Rulebook, event: &Event) -> bool {
 struct Again {
     /// It was given up, and a person has sent it back.
     resume: bool,
-    deliveries: u64,
+    /// It came live and for the first time: there are none.
+    new: bool,
 }
 
 async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, again: Again) -> End {
@@ -294,7 +296,7 @@ async fn act(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool, again: A
     {
         return process::store_trouble(deps, &error);
     }
-    let alone = match deps.alone.may_begin(&deps.store, &arrival.event.id, again.deliveries).await {
+    let alone = match deps.alone.may_begin(&deps.store, &arrival.event.id, again.new).await {
         Ok(May::Wait) => {
             let why = "workers have died with it in hand, and another such event comes first".to_owned();
             return End::Again { after: NOT_BESIDE, why };
@@ -348,8 +350,9 @@ async fn again(deps: &Deps, delivery: Delivery, after: Duration) -> Result<(), S
     match deps.surplus.place(delivery.stream(), again, after, deps.clock.now()) {
         Place::Here(wait) => delivery.again_in(wait).await,
         Place::Aside(until) => {
+            delivery.set_aside(until).await?;
             deps.metrics.set_aside.inc();
-            delivery.set_aside(until).await
+            Ok(())
         }
     }
 }

@@ -92,10 +92,13 @@ impl Lanes {
         drop(self.0.room(class).acquire().await);
     }
 
-    /// Is there room for another event of this tenant?
+    /// Is there room for another event of this tenant? A replay behind live events of its tenant would only take the place of
+    /// another's.
     pub(crate) fn has_room(&self, key: &str, class: Class) -> bool {
         self.room(class) > 0
-            && self.0.lock().get_mut(key).is_none_or(|lane| lane.of(class).len() < PER_TENANT)
+            && self.0.lock().get_mut(key).is_none_or(|lane| {
+                lane.of(class).len() < PER_TENANT && (class == Class::Live || lane.live.is_empty())
+            })
     }
 
     /// How long an event stays away that found no room.

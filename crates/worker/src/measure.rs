@@ -35,7 +35,7 @@ pub(crate) async fn measure(deps: &Deps, bus: &Bus, stop: CancellationToken) {
     }
 }
 
-/// What is said from four fifths on of what NATS lets workers hold: beyond it nobody gets anything new. From a quarter on
+/// What is said from four fifths on of what NATS lets workers hold: beyond it nobody gets anything new. From half on
 /// what has to wait is set aside, so there is a reason why it could not be.
 fn crowded(pending: Pending) -> Option<String> {
     let Pending { in_flight, most_in_flight, .. } = pending;

@@ -278,7 +278,7 @@ async fn in_turn(
     if let Some(end) = StepEnd::untried(repeatable, begun) {
         return settle(deps, step, turn, end).await;
     }
-    let schedule = match before::read(deps, about.tenant, about.of, step).await? {
+    let schedule = match before::read(deps, about.tenant, about.of, step, begun).await? {
         Ok(schedule) => schedule,
         Err(stopped) => return not_made(deps, about, step, turn, stopped).await,
     };
@@ -313,7 +313,8 @@ async fn in_turn(
         return Ok(Went::NotNow(why, process::HANDED_BACK));
     };
     // After its lease, another may have done the same: the end is that of a second attempt.
-    let begun = begun + u32::from(late());
+    let overtaken = late();
+    let begun = begun + u32::from(overtaken);
     let (sign, why) =
         performed.as_ref().map_or_else(|error| (error.sign(), error.why()), |_| (Sign::Well, ""));
     let is_down = pass.ended(sign, why);
@@ -340,8 +341,8 @@ async fn in_turn(
         }
     };
     match (settle(deps, step, turn, end).await?, trouble) {
-        // Others may have gone on with it: what failed here is no failure of the event.
-        (Went::Wait(..), Some(_)) if leave.is_withdrawn() => Ok(Went::Busy(LOOK_AGAIN)),
+        // Others may have gone on with it: what failed here is no failure of the event, and stops no later step.
+        (Went::Wait(..) | Went::Failed(_) | Went::Unknown, _) if overtaken => Ok(Went::Busy(LOOK_AGAIN)),
         (Went::Wait(why, _), Some((sign, after))) => {
             Ok(match process::wait_without_blame(sign, is_down, after) {
                 Some(wait) => Went::NotNow(why, deps.circuits.parks(about.tenant, wait)),

@@ -1,8 +1,8 @@
 //! When very many events wait, where do more of them wait? NATS lets the workers have so many deliveries outstanding at one
 //! time (`max_ack_pending`), those that wait to be tried again included; beyond that it delivers nothing new, to nobody. One
 //! tenant with a flood, or a long line before Slack, must not get that far: what has to wait then goes to the end of
-//! `HOOKS_REPLAY`, and live events of others go on. What waits there is not let fill that consumer either: it goes to the end
-//! again, and replays come by.
+//! `HOOKS_REPLAY`, and live events of others go on. Before what waits there has filled that consumer too, it goes to the end
+//! again, in place of itself, and replays come by.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,8 +19,10 @@ const SHORTEST: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// One worker may let so large a part of what NATS allows wait, ...
 const OF_ONE: u64 = 10;
-/// ... and all of them so large a part.
-const OF_ALL: u64 = 4;
+/// ... and all of them so large a part, what they have in hand included.
+const HALF: u64 = 2;
+/// Of what was set aside and replays so large a part stays: each time that one goes to the end costs a write.
+const MOST_OF: (u64, u64) = (4, 5);
 
 /// Where an event waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,9 @@ impl Surplus {
     pub(crate) fn measured(&self, stream: StreamName, pending: Pending) {
         let Pending { in_flight, most_in_flight: most, .. } = pending;
         let crowd = self.crowd(stream);
-        crowd.is_there.store(most > 0 && in_flight >= most / OF_ALL, Ordering::Relaxed);
+        let (part, of) = MOST_OF;
+        let many = if stream == StreamName::Hooks { most / HALF } else { most / of * part };
+        crowd.is_there.store(most > 0 && in_flight >= many, Ordering::Relaxed);
         crowd.most_of_one.store(most / OF_ONE, Ordering::Relaxed);
     }
 
@@ -123,11 +127,11 @@ mod tests {
 
     #[test]
     fn what_waits_in_a_crowd_is_set_aside_until_its_time_comes() {
-        let surplus = measured(StreamName::Hooks, 5_000);
+        let surplus = measured(StreamName::Hooks, 10_000);
         assert_eq!(surplus.place(StreamName::Hooks, None, 2 * MINUTE, NOW), Place::Aside(NOW + 2 * MINUTE));
         let short = Duration::from_millis(1_999);
         assert_eq!(surplus.place(StreamName::Hooks, None, short, NOW), Place::Here(short));
-        let few = measured(StreamName::Hooks, 4_999);
+        let few = measured(StreamName::Hooks, 9_999);
         assert_eq!(few.place(StreamName::Hooks, None, MINUTE, NOW), Place::Here(MINUTE));
     }
 
@@ -143,14 +147,14 @@ mod tests {
 
     #[test]
     fn what_was_set_aside_makes_room_for_replays_and_comes_round_once_a_minute() {
-        let surplus = measured(StreamName::Replay, 5_000);
+        let surplus = measured(StreamName::Replay, 16_000);
         let place = |again| surplus.place(StreamName::Replay, again, 5 * MINUTE, NOW);
         assert_eq!(place(Some(1)), Place::Here(MINUTE));
         let soon = surplus.place(StreamName::Replay, Some(1), SHORTEST, NOW);
         assert_eq!(soon, Place::Here(MINUTE), "a crowd is not looked at all the time");
         assert_eq!(place(Some(2)), Place::Aside(NOW + 5 * MINUTE));
         assert_eq!(place(None), Place::Here(5 * MINUTE), "a run's events keep their places");
-        let quiet = measured(StreamName::Replay, 10);
+        let quiet = measured(StreamName::Replay, 15_999);
         assert_eq!(quiet.place(StreamName::Replay, Some(7), 5 * MINUTE, NOW), Place::Here(5 * MINUTE));
     }
 

@@ -173,7 +173,7 @@ async fn two_workers_share_without_repeating() {
 
 #[tokio::test]
 async fn what_is_set_aside_is_the_same_event_in_the_same_run_and_holds_nothing_up_where_it_was() {
-    let (_server, bus) = set_up().await;
+    let (server, bus) = set_up().await;
     bus.publisher().publish(&event(1)).await.unwrap();
     let mut live = bus.consumer(StreamName::Hooks).await.unwrap();
     let delivery = next(&mut live).await;
@@ -193,12 +193,16 @@ async fn what_is_set_aside_is_the_same_event_in_the_same_run_and_holds_nothing_u
     let later = until + Duration::from_secs(60);
     aside.set_aside(later).await.unwrap();
     let aside = next(&mut replays).await;
+    let kept = raw(&server).await.get_stream("HOOKS_REPLAY").await.unwrap().cached_info().state.messages;
+    assert_eq!(kept, 1, "in place of itself");
     assert_eq!((aside.not_before(), aside.attempt(), aside.hooks_sequence()), (Some(later), 1, stored));
     assert_eq!(format!("{:?}", aside.envelope().unwrap()), sealed);
     aside.bury(&burial("over")).await.unwrap();
     let letters = bus::dead::list(&bus, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].run.as_str(), letters[0].of_sequence), ("live", stored));
+    bus::dead::revive(&bus, letters[0].sequence).await.unwrap();
+    assert_eq!(next(&mut replays).await.not_before(), None, "sent back, it waits for nothing");
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ async fn no_user_does_what_is_anothers() {
             vec![
                 "dead.x",
                 "replay.live.x",
+                "$JS.API.STREAM.MSG.DELETE.HOOKS_REPLAY",
                 "$JS.API.CONSUMER.MSG.NEXT.HOOKS.worker",
                 "$JS.API.CONSUMER.INFO.HOOKS.worker",
             ],

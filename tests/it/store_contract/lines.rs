@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use domain::journal::{Claim, MayPost, Post, StepEnd};
-use domain::plan::StepKey;
+use domain::journal::{Claim, MayPost, Outcome, Post, StepEnd};
+use domain::plan::{LIVE, StepKey};
 use domain::storm::pace::{Answer, Pace, Spell};
 use jiff::Timestamp;
 use store::Store;
 
-use super::samples::at;
+use super::samples::{at, id};
 use super::storms::message;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -169,4 +169,18 @@ pub(super) async fn a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_
     store.quiet(at(200)).await.unwrap();
     assert_eq!(ask(store, &step, 129).await, MayPost::Yes(None), "the claim says that it is not free");
     assert_eq!(wait(ask(store, &step, 130).await), at(200));
+}
+
+pub(super) async fn who_was_given_up_stands_in_nobodys_way(store: &Store) {
+    let steps = messages(store, 6).await;
+    let first = spell(ask(store, &steps[0], 100).await);
+    for step in &steps[1..] {
+        ask(store, step, 100).await;
+    }
+    post(store, &steps[0], first, done(), 101).await;
+    for number in 2..=5 {
+        store.attempted(&id(number), LIVE, "w", Outcome::Dead, None, at(102)).await.unwrap();
+    }
+    store.quiet(at(130)).await.unwrap();
+    assert_eq!(wait(ask(store, &steps[5], 110).await), at(130), "nobody is before it");
 }

@@ -175,7 +175,8 @@ pub async fn call_off(bus: &Bus, run: &str, tell: impl Fn(u64)) -> Result<Called
     }
 }
 
-async fn delete(bus: &Bus, sequence: u64) -> Result<bool, ReadError> {
+/// Takes a message out; false where there is none.
+pub(crate) async fn delete(bus: &Bus, sequence: u64) -> Result<bool, ReadError> {
     #[derive(Serialize)]
     struct Which {
         seq: u64,

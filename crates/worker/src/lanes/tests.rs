@@ -78,6 +78,14 @@ async fn a_live_event_goes_before_the_replays_of_its_tenant() {
 }
 
 #[tokio::test]
+async fn replays_of_a_tenant_whose_live_events_wait_take_no_place_of_others() {
+    let lanes = Lanes::new(1);
+    lanes.push("flooded".to_owned(), Live, std::future::pending());
+    assert!(!lanes.has_room("flooded", Replay) && lanes.has_room("flooded", Live));
+    assert!(lanes.has_room("other", Replay));
+}
+
+#[tokio::test]
 async fn replays_that_hang_leave_live_events_their_slots() {
     let lanes = Lanes::new(4);
     for number in 0..REPLAY_ROOM {

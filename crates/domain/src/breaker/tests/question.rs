@@ -71,6 +71,20 @@ fn failures_of_one_tenant_are_an_outage_only_when_the_question_is_not_answered()
 }
 
 #[test]
+fn of_several_tenants_whose_calls_all_fail_one_that_was_broken_before_hides_no_outage() {
+    let mut breaker = Breaker { broken: ["a".to_owned()].into(), ..Breaker::with_question() };
+    let opened = ["a", "b", "c", "d"].into_iter().cycle().take(12).any(|tenant| {
+        let opened = breaker.saw(tenant, Sign::Failing, at(0));
+        // What has no effect is answered all the while.
+        if breaker.asks(at(0)) {
+            breaker.heard(Sign::Well, at(0));
+        }
+        opened
+    });
+    assert!(opened, "{breaker:?}");
+}
+
+#[test]
 fn an_answer_that_came_while_it_was_asked_counts_more_than_no_answer() {
     let mut breaker = Breaker::with_question();
     for _ in 0..TRIP {

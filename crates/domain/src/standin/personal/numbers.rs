@@ -31,8 +31,11 @@ pub(super) fn ibans(text: &str) -> Vec<Range<usize>> {
     static BEGINS: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"(?i)[A-Z]{2}[0-9]{2}[ \-]?[A-Z0-9]").expect("the pattern is tested"));
     let mut found = Vec::new();
-    for begun in BEGINS.find_iter(text) {
+    let mut from = 0;
+    // What looks like one and is none may hide one that begins within it.
+    while let Some(begun) = BEGINS.find_at(text, from) {
         let start = begun.start();
+        from = start + 1;
         let country = text[start..start + 2].to_ascii_uppercase();
         let length = IBAN_LENGTHS.iter().find(|(_, countries)| countries.split(' ').any(|c| c == country));
         let Some((end, plain)) = length.and_then(|(length, _)| grouped(text, start, *length)) else {
@@ -40,6 +43,7 @@ pub(super) fn ibans(text: &str) -> Vec<Range<usize>> {
         };
         if is_iban(&plain) {
             found.push(start..end);
+            from = end;
         }
     }
     found

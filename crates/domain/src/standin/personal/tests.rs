@@ -7,6 +7,7 @@ fn found(text: &str) -> Vec<(Kind, &str)> {
 #[test]
 fn what_is_somebodys_is_recognised() {
     for (text, kind, it) in [
+        ("AN12 NL91ABNA0417164300", Kind::Iban, "NL91ABNA0417164300"),
         ("from 192.168.1.10 refused", Kind::Ip, "192.168.1.10"),
         ("http://10.0.0.7:8080/x", Kind::Ip, "10.0.0.7"),
         ("ip=8.8.8.8.", Kind::Ip, "8.8.8.8"),
