@@ -182,11 +182,28 @@ async fn a_schedule_that_can_not_be_read_for_long_is_changed_all_the_same_and_un
     stage.hotglue.every_on(1, "GET", "/t0/jobs/schedule", Fault::text_500());
     let id = stage.post(&failed("t0")).await;
     let record = stage.settled(&id, Outcome::Done).await;
-    assert_eq!(record.row.failures, 2, "{:?}", record.attempts);
-    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (3, 1));
+    assert_eq!(record.row.failures, 1, "{:?}", record.attempts);
+    assert_eq!((called(&stage, "GET"), called(&stage, "PUT")), (2, 1));
     assert!(tenant.schedule(None).is_some_and(|schedule| !schedule.is_on()));
     let Some(Before::No { why }) = before(&record) else { panic!("{record:?}") };
     assert!(why.contains("500"), "{why}");
     let plan = undo(&stage, &["--dry-run"]).await;
     assert!(plan.to_string().contains("\"unknown\""), "{plan}");
+}
+
+#[tokio::test]
+async fn that_no_schedule_can_be_read_stops_the_changes_of_no_tenant() {
+    let stage = stage(false).await;
+    let mut ids = Vec::new();
+    stage.hotglue.every_on(1, "GET", "/jobs/schedule", Fault::html_502());
+    for number in 0..8 {
+        with_schedule(&stage, &format!("t{number}"));
+        ids.push(stage.post(&failed(&format!("t{number}"))).await);
+    }
+    for id in &ids {
+        let record = stage.settled(id, Outcome::Done).await;
+        assert!(matches!(before(&record), Some(Before::No { .. })), "{record:?}");
+    }
+    let log = stage.worker.as_ref().unwrap().log();
+    assert!(!log.contains("is down"), "{log}");
 }

@@ -9,6 +9,7 @@ mod file;
 mod index;
 mod keeper;
 mod record;
+mod reserve;
 mod untouched;
 
 use std::path::{Path, PathBuf};

@@ -10,15 +10,15 @@ use store::StoreError;
 use crate::steps::Stopped;
 use crate::{Deps, storms};
 
-/// So many attempts of an event may fail over reading.
-const PATIENCE: u32 = 3;
+/// Another attempt follows so many that failed over reading.
+const PATIENCE: u32 = 1;
 
 /// Reads and notes how a schedule is. Answers with what was read in this attempt, so that the change need not read it again.
 ///
 /// A change is never made before this is in the ledger, so what is there after an attempt that may have changed something was read
 /// before any change of ours: it stands, and is not read again, unless the change itself needs the expression. That hotglue refuses to tell stops
-/// nothing and is noted; what may pass waits as the change itself would, and what has not passed after [`PATIENCE`] attempts
-/// is noted as well: a change that must be made is worth more than the way back.
+/// nothing and is noted; what may pass waits for another attempt, and what has not passed then is noted as well: a change that must
+/// be made is worth more than the way back. Nor does it speak for hotglue: were only this call in trouble, it would stop all others.
 pub(crate) async fn read(
     deps: &Deps,
     tenant: &str,
@@ -32,7 +32,7 @@ pub(crate) async fn read(
     if !needed && begun > 0 && deps.store.before(&step.key).await?.is_some() {
         return Ok(Ok(None));
     }
-    let before = match ask(deps, tenant, &step.action).await {
+    let before = match ask(deps, tenant, &step.action, needed).await {
         Ok(before) => before,
         // Without it there is nothing that could be sent.
         Err(stopped) if needed => return Ok(Err(stopped)),
@@ -56,14 +56,13 @@ pub(crate) async fn read(
 /// Were there failed attempts enough? Waits for an outage or a service that asks us to slow down are none.
 async fn impatient(deps: &Deps, of: storms::Of<'_>) -> Result<bool, StoreError> {
     match of {
-        storms::Of::Event { event, run, .. } => {
-            Ok(deps.store.failures(&event.id, run).await? + 1 >= PATIENCE)
-        }
+        storms::Of::Event { event, run, .. } => Ok(deps.store.failures(&event.id, run).await? >= PATIENCE),
         storms::Of::Worker => Ok(false),
     }
 }
 
-async fn ask(deps: &Deps, tenant: &str, action: &Action) -> Result<Before, Stopped> {
+/// `needed`: the change can't be made without it.
+async fn ask(deps: &Deps, tenant: &str, action: &Action, needed: bool) -> Result<Before, Stopped> {
     let service = deps.world.called_for(action);
     let pass = deps.circuits.enter(&service, tenant).await.map_err(Stopped::Held)?;
     let Some(read) = deps.cut.run_until_cancelled(deps.world.schedule_before(action)).await else {
@@ -74,8 +73,9 @@ async fn ask(deps: &Deps, tenant: &str, action: &Action) -> Result<Before, Stopp
         Ok(before) => Ok(before),
         Err(error) => {
             let is_down = match error.sign() {
-                Sign::Well => false,
-                sign => pass.ended(sign, error.why()),
+                sign @ (Sign::SlowDown(_) | Sign::Refused) => pass.ended(sign, error.why()),
+                sign if needed => pass.ended(sign, error.why()),
+                _ => false,
             };
             Err(Stopped::Failed { error, is_down })
         }

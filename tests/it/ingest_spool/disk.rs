@@ -3,12 +3,49 @@ use super::*;
 /// The shell refuses files of more than 512 KiB; a write beyond is an error, as on a full disk or over a quota.
 const SMALL_DISK: &str = "trap '' XFSZ; ulimit -f 1024";
 
+/// A small filesystem of its own for a spool, where one may be mounted.
+struct SmallDisk(Option<std::path::PathBuf>);
+
+impl SmallDisk {
+    fn below(spool: &SpoolDir) -> Self {
+        let at = spool.0.path().join("spool");
+        std::fs::create_dir(&at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=3m", "tmpfs"]).arg(&at).output();
+        let is_mounted = mounted.is_ok_and(|output| output.status.success());
+        Self(is_mounted.then_some(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if let Some(at) = &self.0 {
+            let _left = std::process::Command::new("umount").arg("-l").arg(at).status();
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_a_quota_it_is_503_and_what_was_answered_before_arrives() {
+    let spool = SpoolDir::new();
+    a_disk_gets_full(&spool, Some(SMALL_DISK)).await;
+    assert!(std::fs::metadata(spool.file()).unwrap().len() <= 1 << 20);
+}
+
+/// On a disk that is full as a whole, nothing can be written, not even that something has left.
 #[tokio::test]
 async fn a_full_disk_is_503_and_what_was_answered_before_arrives() {
-    let mut nats = NatsServer::start().await;
     let spool = SpoolDir::new();
+    let disk = SmallDisk::below(&spool);
+    // Who may mount nothing tries it with a quota.
+    a_disk_gets_full(&spool, if disk.0.is_some() { None } else { Some(SMALL_DISK) }).await;
+    drop(disk);
+}
+
+async fn a_disk_gets_full(spool: &SpoolDir, shell: Option<&str>) {
+    let mut nats = NatsServer::start().await;
     let flags = spool.flags(&[]);
-    let setting = Setting { flags: &flags, shell: Some(SMALL_DISK), ..Setting::default() };
+    let setting = Setting { flags: &flags, shell, ..Setting::default() };
     let mut ingest = Ingest::listening(&nats.url, setting).await;
     ingest.until_ready(true).await;
     nats.kill().await;
@@ -24,7 +61,6 @@ async fn a_full_disk_is_503_and_what_was_answered_before_arrives() {
         assert!(answered.len() < 2000, "the disk never gets full");
     };
     assert_eq!((full.status, full.header("retry-after")), (503, Some("5")), "{}", ingest.program.log());
-    assert!(std::fs::metadata(spool.file()).unwrap().len() <= 1 << 20);
     let ready = ingest.until_ready(false).await;
     assert!(ready["checks"]["spool"].as_str().unwrap().contains("can't grow"), "{ready}");
     // Started anew, it opens what is full.
@@ -32,7 +68,12 @@ async fn a_full_disk_is_503_and_what_was_answered_before_arrives() {
     let ingest = Ingest::listening(&nats.url, setting).await;
     nats.start_again().await;
     arrived_once(&ingest, &nats, &answered).await;
-    ingest.until_ready(true).await;
+    // With what has left, there is room again, also to be kept free.
+    let deadline = Instant::now() + PATIENCE;
+    while ingest.until_ready(true).await["warnings"].to_string().contains("can't grow") {
+        assert!(Instant::now() < deadline, "{}", ingest.program.log());
+        sleep(Duration::from_millis(100)).await;
+    }
     nats.kill().await;
     answered.push(ingest.post(&body(1)).await.stored().0);
     nats.start_again().await;

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::file::{File, FileError, NAME};
 use super::index::{Arrival, Ids, Index};
+use super::reserve::Reserve;
 use super::{Appended, Limits, NotSpooled, OpenError, Settled, Stats, record};
 
 /// How long nothing is written to a disk that was full, unless something was deleted meanwhile.
@@ -47,6 +48,7 @@ struct Trouble {
 /// The spool without its thread.
 pub(super) struct Keeper {
     directory: PathBuf,
+    reserve: Reserve,
     limits: Limits,
     ids: Arc<Ids>,
     index: Index,
@@ -61,6 +63,8 @@ pub(super) struct Keeper {
     /// When NATS was last known to be the one that had acknowledged what is kept.
     alive: Option<Instant>,
     full: bool,
+    /// The room that was kept free is given away.
+    released: bool,
     compacted: Option<Instant>,
 }
 
@@ -76,14 +80,19 @@ impl Keeper {
                 directory.display()
             ))
         })?;
+        let reserve = Reserve::of(&directory);
         let file = match File::open(&directory, true) {
-            // Verifying wants to write. What lies there must get out all the more.
-            Err(FileError::NoSpace(_)) => File::open(&directory, false),
+            // Verifying wants to write, and so may opening. What lies there must get out all the more.
+            Err(FileError::NoSpace(_)) => match File::open(&directory, false) {
+                Err(FileError::NoSpace(_)) if reserve.release() => File::open(&directory, false),
+                opened => opened,
+            },
             opened => opened,
         };
         let file = file.map_err(|error| unusable(&directory, &error))?;
         let mut keeper = Self {
             directory,
+            reserve,
             limits,
             ids,
             index: Index::default(),
@@ -94,9 +103,16 @@ impl Keeper {
             epoch: 0,
             alive: None,
             full: false,
+            released: false,
             compacted: None,
         };
         keeper.load(file).map_err(|error| unusable(&keeper.directory, &error))?;
+        if let Err(error) = keeper.reserve.fill() {
+            tracing::warn!(
+                "no room can be kept free beside the spool {} for the time when its disk is full: {error}",
+                keeper.directory.display()
+            );
+        }
         Ok(keeper)
     }
 
@@ -273,8 +289,9 @@ impl Keeper {
         }
         for place in std::mem::take(&mut self.deletions) {
             self.index.remove(&self.ids, place);
-            // There is room again.
-            self.trouble.take_if(|trouble| trouble.no_space);
+            // There is room again, unless it is that which was kept free for this.
+            let spare = !self.released;
+            self.trouble.take_if(|trouble| trouble.no_space && spare);
         }
         for ((id, received_at, bytes, in_hand), (place, _)) in labels.iter().zip(&records) {
             let label = Some((id, *received_at));
@@ -286,8 +303,12 @@ impl Keeper {
     /// The file is of no use any more: it is closed, and opened again later. What was not committed may be there all
     /// the same: it is sent then, once more at most.
     fn failed(&mut self, error: &FileError, now: Instant) -> String {
-        self.file = None;
+        let opened = self.file.take().is_some();
         let no_space = matches!(error, FileError::NoSpace(_));
+        // What lies there goes out with the room that was kept for it, and nothing is added meanwhile.
+        if no_space && (!opened || !self.deletions.is_empty()) && self.reserve.release() {
+            self.released = true;
+        }
         let path = self.directory.join(NAME);
         let why = if no_space {
             format!("the spool file {} can't grow: {error}", path.display())
@@ -313,9 +334,31 @@ impl Keeper {
                 return;
             }
         }
-        if trouble.no_space && passed >= AFTER_FULL {
+        if trouble.no_space && passed >= AFTER_FULL && self.has_reserve(now) {
             self.trouble = None;
         }
+    }
+
+    /// Whether there is room again to be kept free. Of an empty spool the file is made small before.
+    fn has_reserve(&mut self, now: Instant) -> bool {
+        if !self.released {
+            return true;
+        }
+        let empty = self.index.is_empty();
+        if empty
+            && let Some(file) = &mut self.file
+            && let Err(error) = file.compact()
+        {
+            self.failed(&error, now);
+            return false;
+        }
+        // An empty spool whose disk is full all the same can only be tried.
+        if self.reserve.fill().is_ok() || empty {
+            self.released = false;
+        } else if let Some(trouble) = &mut self.trouble {
+            trouble.since = now;
+        }
+        !self.released
     }
 
     /// Gives back to the disk what an outage took, once it is drained.
