@@ -191,3 +191,16 @@ async fn commands_read_and_mend_an_event_log_in_postgres() {
     stage.settled(&id, Outcome::Done).await;
     assert_eq!(stage.slack.texts(), ["1414_1 1414_1-1 failed"]);
 }
+
+#[tokio::test]
+async fn a_worker_on_another_sqlite_file_is_told_of_by_both() {
+    let mut stage = Stage::start().await;
+    let mut flags = stage.worker_flags();
+    flags.retain(|flag| !flag.starts_with("--database-url"));
+    flags.push(format!("--database-url=sqlite://{}", stage.path("other.db").display()));
+    let other = tests::program::Program::start("gluehook-worker", &flags, &tests::stage::secrets());
+    for worker in [&other, &*stage.worker()] {
+        let said = worker.line("does not share this event log").await;
+        assert!(said.contains("one Postgres"), "{said}");
+    }
+}

@@ -227,7 +227,22 @@ async fn work(
     watch(vital.guard("tells of storms", &stop), Box::pin(task));
     if deps.observe {
         let (bus, token) = (bus.clone(), stop.clone());
-        watch(vital.guard("observes alone", &stop), Box::pin(async move { alone_still(&bus, token).await }));
+        let observing = async move {
+            if joined(&bus, &token).await {
+                tracing::error!(
+                    "another worker takes events from this queue: what this one has taken beside it, it has only observed; `gluehook replay --since` has it worked on"
+                );
+            }
+        };
+        watch(vital.guard("observes alone", &stop), Box::pin(observing));
+    } else if let Store::Sqlite(_) = deps.store {
+        let (deps, bus, token) = (deps.clone(), bus.clone(), stop.clone());
+        tasks.spawn(async move {
+            if joined(&bus, &token).await {
+                tracing::error!(NOT_ALONE);
+                deps.readiness.warn(NOT_ALONE);
+            }
+        });
     }
     let (of_circuits, token) = mine();
     let task = async move { of_circuits.circuits.keep_asking(&token).await };
@@ -273,8 +288,11 @@ async fn alone(bus: &Bus) -> Result<()> {
     )
 }
 
-/// Returns when another worker takes events beside this one, which only observes.
-async fn alone_still(bus: &Bus, stop: CancellationToken) {
+/// With an event log in `SQLite` nobody else may have events of this queue: what they do, this worker can't know.
+const NOT_ALONE: &str = "another worker takes events from this queue and does not share this event log, which is SQLite: what one does the other does not know, and effects may be doubled; stop one of them, or let both use one Postgres (--database-url postgres://…)";
+
+/// Returns when another worker takes events beside this one; false when asked to stop before.
+async fn joined(bus: &Bus, stop: &CancellationToken) -> bool {
     const EVERY: Duration = Duration::from_secs(5);
     // A request of ours that was lost with its connection counts for half a minute. Between two requests a worker asks for
     // nothing, for a moment: one such look is no proof that it has gone.
@@ -282,15 +300,14 @@ async fn alone_still(bus: &Bus, stop: CancellationToken) {
     const DOUBT: u32 = 2;
     let mut seen: u32 = 0;
     let mut every = tokio::time::interval(EVERY);
-    while seen < SURELY && stop.run_until_cancelled(every.tick()).await.is_some() {
+    while seen < SURELY {
+        if stop.run_until_cancelled(every.tick()).await.is_none() {
+            return false;
+        }
         let others = bus.pending(StreamName::Hooks).await.is_ok_and(|pending| pending.pulls > 1);
         seen = if others { seen + 1 } else { seen.saturating_sub(DOUBT) };
     }
-    if !stop.is_cancelled() {
-        tracing::error!(
-            "another worker takes events from this queue: what this one has taken beside it, it has only observed; `gluehook replay --since` has it worked on"
-        );
-    }
+    true
 }
 
 /// A step makes two calls at most (what it looks up and what it changes), and one more for each that is refused, after its turns under the configured rate have come; the rest is for a slow machine.
