@@ -180,5 +180,6 @@ on_every_database! {
         a_step_that_a_person_sends_back_may_fold
         retention_leaves_what_a_storm_is_yet_to_tell
         many_workers_at_once_agree_on_what_folds
-        a_storm_knows_what_became_of_the_first_of_its_kind;
+        a_storm_knows_what_became_of_the_first_of_its_kind
+        a_storm_knows_of_how_many_messages_a_step_before_turned_out_otherwise;
 }

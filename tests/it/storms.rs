@@ -1,5 +1,7 @@
 //! Many Slack messages of one kind are told in one, nothing is swallowed by that, and Slack's limits are kept.
 
+mod honest;
+
 use std::time::Duration;
 
 use domain::journal::{EventRecord, Outcome, StepState};

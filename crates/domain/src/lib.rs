@@ -8,6 +8,7 @@ pub mod action;
 pub mod backtest;
 pub mod breaker;
 pub mod config;
+pub mod correction;
 pub mod envelope;
 pub mod event;
 pub mod facts;

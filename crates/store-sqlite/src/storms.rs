@@ -1,7 +1,10 @@
 //! Storms: which are to be told, who tells them, and what Slack has taken.
 
 use domain::action::Action;
-use domain::journal::{Message, Posted, StepState, Storm, StormEnd, StormState, Telling};
+use domain::correction::{Otherwise, corrections};
+use domain::journal::{
+    Message, NOTHING_TO_SWITCH_OFF, Posted, StepState, Storm, StormEnd, StormState, Telling,
+};
 use domain::names::EventId;
 use domain::storm::MOST_TENANTS;
 use jiff::Timestamp;
@@ -51,7 +54,8 @@ impl Row {
         .fetch_all(&mut *connection)
         .await?;
         let posted = self.posted(connection).await?;
-        let example_text = self.example_text(connection).await?;
+        let (superseded, nothing_to_switch_off) = self.otherwise(connection).await?;
+        let (example_text, example_corrections) = self.example_text(connection).await?;
         Ok(Storm {
             id: self.id,
             rule: self.rule,
@@ -69,10 +73,13 @@ impl Row {
             posted,
             messages: count(self.folded),
             waiting: count(self.folded - self.told),
+            superseded,
+            nothing_to_switch_off,
             tenants: count(newest.first().map_or(0, |first| first.tenants)),
             newest: newest.into_iter().map(|row| row.tenant).collect(),
             example: EventId::from_text(self.example),
             example_text,
+            example_corrections,
             message: match (self.message_channel, self.message_ts) {
                 (Some(channel), Some(ts)) => Some(Message { channel, ts }),
                 _ => None,
@@ -86,8 +93,9 @@ impl Row {
     /// Of those that were posted on their own before it began.
     async fn posted(&self, connection: &mut SqliteConnection) -> Result<Posted, Trouble> {
         let states = sqlx::query!(
-            r#"SELECT state, count(*) AS "number!: i64" FROM (
-                 SELECT state FROM steps WHERE kind = ?1 AND kind_at >= ?2 AND storm IS NULL ORDER BY kind_at LIMIT ?3
+            r#"SELECT state AS "state!: String", count(*) AS "number!: i64" FROM (
+                 SELECT CASE WHEN state = 'held' AND released_at IS NOT NULL THEN 'pending' ELSE state END AS state
+                 FROM steps WHERE kind = ?1 AND kind_at >= ?2 AND storm IS NULL ORDER BY kind_at LIMIT ?3
                ) AS first GROUP BY state"#,
             self.kind,
             self.since,
@@ -100,30 +108,67 @@ impl Row {
             let number = count(row.number);
             match ledger::state(&row.state)? {
                 StepState::Done => posted.alone_posted += number,
-                StepState::Pending | StepState::Claimed | StepState::Held => posted.alone_waiting += number,
-                StepState::Failed
-                | StepState::Unknown
-                | StepState::Superseded
-                | StepState::Skipped
-                | StepState::Dropped
-                | StepState::Folded => posted.alone_failed += number,
+                StepState::Pending | StepState::Claimed => posted.alone_waiting += number,
+                StepState::Held => posted.alone_held += number,
+                StepState::Unknown => posted.alone_unknown += number,
+                StepState::Dropped => posted.alone_dropped += number,
+                StepState::Failed | StepState::Superseded | StepState::Skipped | StepState::Folded => {
+                    posted.alone_failed += number
+                }
             }
         }
         Ok(posted)
     }
 
-    async fn example_text(&self, connection: &mut SqliteConnection) -> Result<Option<String>, Trouble> {
-        let action = sqlx::query_scalar!(
-            "SELECT action FROM steps WHERE storm = ?1 ORDER BY storm_number LIMIT 1",
+    /// Of how many messages a step before them was superseded, and had nothing to switch off.
+    async fn otherwise(&self, connection: &mut SqliteConnection) -> Result<(u32, u32), Trouble> {
+        let row = sqlx::query!(
+            r#"SELECT count(DISTINCT CASE WHEN earlier.state = 'superseded' THEN told.key END) AS "superseded!: i64",
+                 count(DISTINCT CASE WHEN earlier.answer = ?3 THEN told.key END) AS "idle!: i64"
+               FROM steps AS told JOIN steps AS earlier
+                 ON earlier.event = told.event AND earlier.run = told.run AND earlier.rule = told.rule
+                   AND earlier.place < told.place
+               WHERE told.storm = ?1 AND told.storm_number <= ?2"#,
+            self.id,
+            self.folded,
+            NOTHING_TO_SWITCH_OFF
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok((count(row.superseded), count(row.idle)))
+    }
+
+    /// What the first of the messages says, and which lines correct it.
+    async fn example_text(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(Option<String>, Vec<String>), Trouble> {
+        let told = sqlx::query!(
+            "SELECT event, run, rule, place, action FROM steps WHERE storm = ?1 ORDER BY storm_number LIMIT 1",
             self.id
         )
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
-        let Some(action) = action else { return Ok(None) };
-        Ok(match from_json(&action, "the action of a step")? {
-            Action::Slack { text, .. } => Some(text),
-            Action::SetSchedule { .. } | Action::LinkTarget { .. } | Action::RunJob { .. } => None,
-        })
+        let Some(told) = told else { return Ok((None, Vec::new())) };
+        let read = |action: &str| from_json::<Action>(action, "the action of a step");
+        let Action::Slack { text, .. } = read(&told.action)? else { return Ok((None, Vec::new())) };
+        let rows = sqlx::query!(
+            "SELECT action, state, answer FROM steps
+             WHERE event = ?1 AND run = ?2 AND rule = ?3 AND place < ?4 ORDER BY place",
+            told.event,
+            told.run,
+            told.rule,
+            told.place
+        )
+        .fetch_all(connection)
+        .await?;
+        let mut steps = Vec::new();
+        for row in rows {
+            if let Some(otherwise) = Otherwise::of(ledger::state(&row.state)?, row.answer.as_deref()) {
+                steps.push((read(&row.action)?, otherwise));
+            }
+        }
+        Ok((Some(text), corrections(steps.iter().map(|(action, otherwise)| (action, *otherwise)))))
     }
 }
 

@@ -145,8 +145,7 @@ async fn of_one_rule(
         if matches!(step.action, Action::Slack { .. }) {
             before.idle = idle(deps, event, run, &steps[..place]).await?;
         }
-        // A text that had to be corrected says something of its own.
-        let of = storms::Of::Event { event, run, may_fold: before.is_as_written() };
+        let of = storms::Of::Event { event, run };
         let about = About { tenant: &event.tenant, occurred_at: event.occurred_at, of };
         match one(deps, about, step, &before).await? {
             Went::Settled => {}

@@ -30,6 +30,8 @@ const UPDATE: Duration = Duration::from_secs(3);
 /// First wait after a call that Slack did not take; doubles up to [`AGAIN_MOST`].
 const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_MOST: Duration = Duration::from_secs(60);
+/// The last word waits no longer than that for what is still being posted on its own.
+const LAST_WORD: Duration = Duration::from_secs(600);
 /// The action of every step that folds.
 const SLACK: &str = "slack";
 
@@ -37,7 +39,7 @@ const SLACK: &str = "slack";
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Of<'a> {
     /// A rule's, about an event.
-    Event { event: &'a Event, run: &'a str, may_fold: bool },
+    Event { event: &'a Event, run: &'a str },
     /// The worker's own, which waits behind nobody.
     Worker,
 }
@@ -56,9 +58,9 @@ pub(crate) enum May {
 pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<May, StoreError> {
     let Action::Slack { channel, text } = &step.action else { return Ok(May::Try(None)) };
     let fold = match of {
-        Of::Event { event, run, may_fold: true } => fold(deps, &step.rule)
+        Of::Event { event, run } => fold(deps, &step.rule)
             .map(|fold| MayFold { kind: Kind::of(event, run, &step.rule, channel.as_deref(), text), fold }),
-        Of::Event { .. } | Of::Worker => None,
+        Of::Worker => None,
     };
     let line = line(deps, channel.as_deref());
     let queues = matches!(of, Of::Event { .. });
@@ -161,12 +163,21 @@ async fn tell_all(
     while !stop.is_cancelled() {
         let now = deps.clock.now();
         let lease = after(now, LONGEST_IN_PLACE + call(deps) * 2);
-        let Some(telling) = deps.store.take_storm(&deps.worker, now, lease).await? else {
+        let Some(mut telling) = deps.store.take_storm(&deps.worker, now, lease).await? else {
             return Ok(any);
         };
         any = true;
         let crowd = crowds.get(&line(deps, telling.storm.channel.as_deref())).copied().unwrap_or(1);
-        let end = tell(deps, &telling, crowd, now).await?;
+        let end = if last_word_waits(&telling.storm, now) {
+            // What is not told yet does not wait with it, and is told as while the storm lasts.
+            telling.storm.state = StormState::Open;
+            match telling.storm.waiting {
+                0 => StormEnd::NotNow { next: after(now, UPDATE) },
+                _ => tell(deps, &telling, crowd, now).await?,
+            }
+        } else {
+            tell(deps, &telling, crowd, now).await?
+        };
         log(&telling.storm, &end);
         if let StormEnd::Told { .. } = end {
             let waited = u64::from(telling.storm.waiting);
@@ -175,6 +186,12 @@ async fn tell_all(
         insist::written(deps, What::StormEnd { telling: &telling, end: &end }).await?;
     }
     Ok(any)
+}
+
+/// The last word says what became of those that were posted on their own, which has to be known by then.
+fn last_word_waits(storm: &Storm, now: Timestamp) -> bool {
+    let over_at = after(storm.last_at, Duration::from_secs(storm.per_seconds));
+    storm.state == StormState::Over && storm.posted.alone_waiting > 0 && now < after(over_at, LAST_WORD)
 }
 
 async fn tell(deps: &Deps, telling: &Telling, crowd: u32, taken: Timestamp) -> Result<StormEnd, StoreError> {

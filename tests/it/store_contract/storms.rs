@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::journal::StepState::{Done, Folded, Pending, Unknown};
 use domain::journal::{
-    Brake, Claim, MayPost, Message, Outcome, Post, Posted, StepEnd, StepState, Storm, StormEnd, StormState,
-    Telling, Verdicts,
+    Brake, Claim, MayPost, Message, NOTHING_TO_SWITCH_OFF, Outcome, Post, Posted, StepEnd, StepState, Storm,
+    StormEnd, StormState, Telling, Verdicts,
 };
 use domain::plan::{LIVE, StepKey};
 use domain::rulebook::{Fold, Limit};
@@ -13,7 +13,7 @@ use domain::storm::pace::Pace;
 use domain::storm::{Kind, MayFold};
 use store::Store;
 
-use super::samples::{arrival, at, decision, id, tell, verdicts};
+use super::samples::{arrival, at, decision, id, switch_off, tell, verdicts};
 
 const LEASE: Duration = Duration::from_secs(60);
 /// Of every storm here, in seconds.
@@ -127,13 +127,35 @@ pub(super) async fn a_storm_knows_what_became_of_the_first_of_its_kind(store: &S
         store.claim(step, None, "w", at(9), LEASE).await.unwrap();
         store.settle(step, None, "w", end, at(9)).await.unwrap();
     }
-    let wanted = Posted { alone_posted: 1, alone_waiting: 1, alone_failed: 2 };
+    let wanted =
+        Posted { alone_posted: 1, alone_waiting: 1, alone_failed: 1, alone_unknown: 1, ..Posted::default() };
     assert_eq!(only(store).await.posted, wanted);
     // Those that come after it are none of its own.
     let fold = may_fold(4, "out of memory");
     let step = message(store, 9, "t").await;
     assert_eq!(ask(store, &step, Some(&fold), 6 + PER).await, MayPost::Yes(None));
     assert_eq!(only(store).await.posted, wanted);
+}
+
+pub(super) async fn a_storm_knows_of_how_many_messages_a_step_before_turned_out_otherwise(store: &Store) {
+    let fold = may_fold(0, "out of memory");
+    let idle = StepEnd::Done { request: "GET".to_owned(), answer: NOTHING_TO_SWITCH_OFF.to_owned() };
+    let newer = StepEnd::Superseded { why: "a newer event".to_owned() };
+    let off = StepEnd::Done { request: "PUT".to_owned(), answer: "200".to_owned() };
+    for (number, end) in [(1, idle.clone()), (2, off), (3, newer), (4, idle)] {
+        store.remember(&arrival(number), LIVE).await.unwrap();
+        let decision = decision(number, LIVE, &[switch_off("t"), tell("it is off")]);
+        store.record_decision(verdicts(&decision)).await.unwrap().unwrap();
+        let [change, message] = decision.steps.as_slice() else { panic!("two steps") };
+        store.claim(&change.key, None, "w", at(5), LEASE).await.unwrap();
+        store.settle(&change.key, None, "w", &end, at(5)).await.unwrap();
+        assert_eq!(ask(store, &message.key, Some(&fold), 6).await, MayPost::Folded);
+    }
+    let storm = only(store).await;
+    assert_eq!((storm.messages, storm.superseded, storm.nothing_to_switch_off), (4, 1, 2));
+    assert_eq!(storm.example_text.as_deref(), Some("it is off"));
+    assert_eq!(storm.example_corrections.len(), 1, "{storm:?}");
+    assert!(storm.example_corrections[0].contains("no source schedule here"), "{storm:?}");
 }
 
 pub(super) async fn only_messages_of_one_kind_fold_together(store: &Store) {

@@ -42,8 +42,14 @@ pub struct Posted {
     pub alone_posted: u32,
     /// They wait for their turn, or are in a worker's hands.
     pub alone_waiting: u32,
-    /// Slack has not taken them, or nobody knows.
+    /// Their rule is paused.
+    pub alone_held: u32,
+    /// They may have been posted, or twice, or not at all.
+    pub alone_unknown: u32,
+    /// Slack has not taken them.
     pub alone_failed: u32,
+    /// They were held, and a person decided that they are not to be posted.
+    pub alone_dropped: u32,
 }
 
 /// Many messages of one kind.
@@ -75,6 +81,10 @@ pub struct Storm {
     pub messages: u32,
     /// How many of these are not in a message that Slack is known to have taken.
     pub waiting: u32,
+    /// So many of the messages follow a change of a schedule that a newer event had already set.
+    pub superseded: u32,
+    /// So many of the messages follow a schedule to be switched off of which hotglue knows nothing.
+    pub nothing_to_switch_off: u32,
     /// Of the messages told in it.
     pub tenants: u32,
     /// Newest first; at most [`crate::storm::MOST_TENANTS`].
@@ -83,6 +93,9 @@ pub struct Storm {
     pub example: EventId,
     /// What its rule has to say of that event; none when it is not known any more.
     pub example_text: Option<String>,
+    /// Where steps before it turned out otherwise ([`crate::correction`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub example_corrections: Vec<String>,
     /// The message in Slack that is updated; none as long as there is none, and with an incoming webhook.
     pub message: Option<Message>,
     pub told_at: Option<Timestamp>,

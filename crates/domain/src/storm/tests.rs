@@ -200,10 +200,13 @@ fn storm() -> Storm {
         posted: Posted { alone_posted: 3, ..Posted::default() },
         messages: 197,
         waiting: 7,
+        superseded: 0,
+        nothing_to_switch_off: 0,
         tenants: 57,
         newest: (0..10).map(|number| format!("t{number}<!here>")).collect(),
         example: EventId::from_text("abcdef0123456789abcdef"),
         example_text: Some(":x: *1414_1* failed <!here>\n\nno access".to_owned()),
+        example_corrections: Vec::new(),
         message: None,
         told_at: None,
         failures: 0,
@@ -241,21 +244,56 @@ fn the_message_stays_short_whatever_it_is_about() {
 
 #[test]
 fn only_what_has_been_posted_is_said_to_be() {
-    let says = |alone, alone_posted, alone_waiting, alone_failed| {
-        let posted = Posted { alone_posted, alone_waiting, alone_failed };
-        let text = running(&Storm { alone, posted, ..storm() });
-        text.lines().next().unwrap().split("together.").nth(1).unwrap().trim().to_owned()
+    let of = |alone_posted, alone_waiting, alone_unknown, alone_failed| Posted {
+        alone_posted,
+        alone_waiting,
+        alone_unknown,
+        alone_failed,
+        ..Posted::default()
     };
-    assert_eq!(says(0, 0, 0, 0), "");
-    assert_eq!(says(1, 1, 0, 0), "The first was posted on its own.");
-    assert_eq!(says(3, 3, 0, 0), "The first 3 were posted on their own.");
-    assert_eq!(says(3, 0, 3, 0), "The first 3 are being posted on their own.");
-    assert_eq!(says(1, 0, 1, 0), "The first is being posted on its own.");
-    assert_eq!(says(2, 0, 0, 2), "The first 2 could not be posted: `gluehook dead list`.");
+    let first_line = |text: String, after: &str| {
+        text.lines().next().unwrap().split_once(after).unwrap().1.trim().to_owned()
+    };
+    let says =
+        |alone, posted| first_line(running(&Storm { alone, posted, ..storm() }), "told here together.");
+    assert_eq!(says(0, of(0, 0, 0, 0)), "");
+    assert_eq!(says(1, of(1, 0, 0, 0)), "The first was posted on its own.");
+    assert_eq!(says(3, of(3, 0, 0, 0)), "The first 3 were posted on their own.");
+    assert_eq!(says(3, of(0, 3, 0, 0)), "The first 3 are being posted on their own.");
+    assert_eq!(says(1, of(0, 1, 0, 0)), "The first is being posted on its own.");
+    assert_eq!(says(1, of(0, 0, 1, 0)), "The first may not have been posted, or twice.");
+    assert_eq!(says(2, of(0, 0, 0, 2)), "The first 2 could not be posted: `gluehook dead list`.");
+    assert_eq!(says(2, of(0, 0, 0, 0)), "", "nothing is known of them any more");
     assert_eq!(
-        says(4, 1, 2, 1),
-        "Of the first 4: 1 posted, 2 are being posted, 1 could not be posted (`gluehook dead list`)."
+        says(6, of(1, 2, 2, 1)),
+        "Of the first 6: 1 posted, 2 are being posted, 2 may not have been posted, or twice, 1 could not be posted (`gluehook dead list`)."
     );
+    let paused = Posted { alone_held: 1, alone_dropped: 2, ..Posted::default() };
+    assert_eq!(says(3, paused), "Of the first 3: 1 held back by a pause of the rule, 2 dropped by a person.");
+    let last = |alone, posted| first_line(summary(&Storm { alone, posted, ..storm() }), "22:15:25 UTC.");
+    assert_eq!(last(1, of(1, 0, 0, 0)), "The first was posted on its own.");
+    assert_eq!(last(1, of(0, 1, 0, 0)), "The first was not yet posted when this was written.");
+    assert_eq!(last(2, of(1, 1, 0, 0)), "Of the first 2: 1 posted, 1 not yet posted when this was written.");
+}
+
+#[test]
+fn what_turned_out_otherwise_is_said_of_the_example_and_of_all() {
+    let correction = ":information_source: hotglue reports no source schedule here".to_owned();
+    let storm = Storm {
+        example_text: Some("1\n2\n3\n4\n5\n6\n7".to_owned()),
+        example_corrections: vec![correction.clone()],
+        superseded: 2,
+        nothing_to_switch_off: 150,
+        ..storm()
+    };
+    for text in [running(&storm), summary(&storm)] {
+        assert!(text.contains(&format!("\n> 6\n> …\n> {correction}\n")), "it is not cut off: {text}");
+        assert!(text.contains("\n:warning: 2 of these 197: not so, a newer event had already set"), "{text}");
+        assert!(
+            text.contains("\n:information_source: 150 of these 197: hotglue reports no schedule"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::journal::{Posted, Storm};
+use crate::journal::Storm;
 use crate::plan::LIVE;
 
 /// Tenants that are named.
@@ -23,7 +23,16 @@ pub fn running(storm: &Storm) -> String {
         at(storm.since),
         at(storm.last_at),
     );
-    [head, before(storm), example(storm), shape(storm), newest(storm), commands(storm)].concat()
+    [
+        head,
+        before(storm, false),
+        example(storm),
+        otherwise(storm),
+        shape(storm),
+        newest(storm),
+        commands(storm),
+    ]
+    .concat()
 }
 
 /// The last word about it.
@@ -38,7 +47,16 @@ pub fn summary(storm: &Storm) -> String {
         at(storm.since),
         at(storm.last_at),
     );
-    [head, before(storm), example(storm), shape(storm), newest(storm), commands(storm)].concat()
+    [
+        head,
+        before(storm, true),
+        example(storm),
+        otherwise(storm),
+        shape(storm),
+        newest(storm),
+        commands(storm),
+    ]
+    .concat()
 }
 
 fn many(storm: &Storm) -> String {
@@ -51,35 +69,73 @@ fn place(storm: &Storm) -> String {
     if storm.run == LIVE { flow } else { format!("{flow} (replayed, run {})", plain(&storm.run)) }
 }
 
-/// Only what has been posted is said to be.
-fn before(storm: &Storm) -> String {
-    let Posted { alone_posted: posted, alone_waiting: waiting, alone_failed: failed } = storm.posted;
+/// Only what has been posted is said to be. `last`: nobody updates what is written now.
+fn before(storm: &Storm, last: bool) -> String {
+    let posted = &storm.posted;
     let (first, were, are, own) = match storm.alone {
         0 => return String::new(),
         1 => ("The first".to_owned(), "was", "is", "its own"),
         first => (format!("The first {first}"), "were", "are", "their own"),
     };
-    if waiting == 0 && failed == 0 {
-        return format!(" {first} {were} posted on {own}.");
-    }
-    if posted == 0 && failed == 0 {
-        return format!(" {first} {are} being posted on {own}.");
-    }
-    if posted == 0 && waiting == 0 {
-        return format!(" {first} could not be posted: `gluehook dead list`.");
-    }
     let verb = |number| if number == 1 { "is" } else { "are" };
+    let waiting = posted.alone_waiting;
+    // How many, that all were, and that some were.
     let parts = [
-        (posted, "posted".to_owned()),
-        (waiting, format!("{} being posted", verb(waiting))),
-        (failed, "could not be posted (`gluehook dead list`)".to_owned()),
+        (posted.alone_posted, format!("{were} posted on {own}"), "posted".to_owned()),
+        if last {
+            let not_yet = "not yet posted when this was written".to_owned();
+            (waiting, format!("{were} {not_yet}"), not_yet)
+        } else {
+            (waiting, format!("{are} being posted on {own}"), format!("{} being posted", verb(waiting)))
+        },
+        (
+            posted.alone_held,
+            format!("{were} held back by a pause of the rule"),
+            "held back by a pause of the rule".to_owned(),
+        ),
+        (
+            posted.alone_unknown,
+            "may not have been posted, or twice".to_owned(),
+            "may not have been posted, or twice".to_owned(),
+        ),
+        (
+            posted.alone_failed,
+            "could not be posted: `gluehook dead list`".to_owned(),
+            "could not be posted (`gluehook dead list`)".to_owned(),
+        ),
+        (posted.alone_dropped, format!("{were} dropped by a person"), "dropped by a person".to_owned()),
     ];
-    let parts = parts.into_iter().filter(|(number, _)| *number > 0);
-    let parts: Vec<_> = parts.map(|(number, what)| format!("{number} {what}")).collect();
-    format!(" Of the first {}: {}.", storm.alone, parts.join(", "))
+    let parts: Vec<_> = parts.into_iter().filter(|(number, ..)| *number > 0).collect();
+    match parts.as_slice() {
+        // Nothing is known of them any more.
+        [] => String::new(),
+        [(_, all, _)] => format!(" {first} {all}."),
+        several => {
+            let several: Vec<_> =
+                several.iter().map(|(number, _, some)| format!("{number} {some}")).collect();
+            format!(" Of the first {}: {}.", storm.alone, several.join(", "))
+        }
+    }
 }
 
-/// One message as its rule wrote it, set in.
+/// Of how many it is not as their texts say.
+fn otherwise(storm: &Storm) -> String {
+    let (superseded, idle, all) = (storm.superseded, storm.nothing_to_switch_off, storm.messages);
+    let mut text = String::new();
+    if superseded > 0 {
+        text.push_str(&format!(
+            "\n:warning: {superseded} of these {all}: not so, a newer event had already set a schedule, and that stands."
+        ));
+    }
+    if idle > 0 {
+        text.push_str(&format!(
+            "\n:information_source: {idle} of these {all}: hotglue reports no schedule there, nothing was switched off."
+        ));
+    }
+    text
+}
+
+/// One message as its rule wrote it, with what turned out otherwise, set in.
 fn example(storm: &Storm) -> String {
     let Some(text) = storm.example_text.as_deref() else { return String::new() };
     let mut written = text.lines().filter(|line| !line.trim().is_empty());
@@ -88,6 +144,8 @@ fn example(storm: &Storm) -> String {
     if written.next().is_some() {
         quoted.push_str("\n> …");
     }
+    // However short the example is cut, it says nothing that is not so.
+    quoted.extend(storm.example_corrections.iter().map(|line| format!("\n> {line}")));
     quoted
 }
 

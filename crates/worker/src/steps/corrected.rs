@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use domain::action::{Action, Which};
+use domain::action::Action;
+use domain::correction::{Otherwise, corrections};
 use domain::event::Event;
-use domain::journal::NOTHING_TO_SWITCH_OFF;
 use domain::plan::Step;
 use store::StoreError;
 
@@ -17,13 +17,6 @@ pub(super) struct Before<'a> {
     pub(super) superseded: Vec<&'a Action>,
     /// Was to be switched off, and nobody knows of it.
     pub(super) idle: Vec<&'a Action>,
-}
-
-impl Before<'_> {
-    /// What a message says of the steps before it is so.
-    pub(super) fn is_as_written(&self) -> bool {
-        self.superseded.is_empty() && self.idle.is_empty()
-    }
 }
 
 /// Those of the steps that found nothing to switch off. Read from the ledger: another worker may have done them.
@@ -41,7 +34,8 @@ pub(super) async fn idle<'a>(
     let records = deps.store.steps_of(&event.id, run).await?;
     let found_none = |step: &&Step| {
         records.iter().any(|record| {
-            record.step.key == step.key && record.answer.as_deref() == Some(NOTHING_TO_SWITCH_OFF)
+            let otherwise = Otherwise::of(record.state, record.answer.as_deref());
+            record.step.key == step.key && otherwise == Some(Otherwise::NothingToSwitchOff)
         })
     };
     Ok(steps.iter().filter(may_be).filter(found_none).map(|step| &step.action).collect())
@@ -50,34 +44,12 @@ pub(super) async fn idle<'a>(
 /// A message that follows steps which turned out otherwise says so: its text was written before.
 pub(super) fn corrected<'a>(action: &'a Action, before: &Before<'_>) -> Cow<'a, Action> {
     let Action::Slack { channel, text } = action else { return Cow::Borrowed(action) };
-    let schedules = |actions: &[&Action]| -> Vec<Which> {
-        let schedules = actions.iter().filter_map(|action| match action {
-            Action::SetSchedule { which, .. } => Some(*which),
-            _ => None,
-        });
-        schedules.collect()
-    };
-    let mut text = Cow::Borrowed(text.as_str());
-    let left: Vec<_> = schedules(&before.superseded).into_iter().map(Which::as_str).collect();
-    if !left.is_empty() {
-        let s = if left.len() == 1 { "" } else { "s" };
-        let left = left.join(" and ");
-        text.to_mut().push_str(&format!(
-            "\n:warning: Not so: a newer event had already set the {left} schedule{s}, and that stands."
-        ));
+    let superseded = before.superseded.iter().map(|action| (*action, Otherwise::Superseded));
+    let idle = before.idle.iter().map(|action| (*action, Otherwise::NothingToSwitchOff));
+    let lines = corrections(superseded.chain(idle));
+    if lines.is_empty() {
+        return Cow::Borrowed(action);
     }
-    for which in schedules(&before.idle) {
-        let setting = match which {
-            Which::Source => "schedule",
-            Which::Target => "target_schedule",
-        };
-        text.to_mut().push_str(&format!(
-            "\n:information_source: hotglue reports no {} schedule here: nothing was switched off; if there is one, set `{setting}` of the flow in [[hotglue.flow]].",
-            which.as_str()
-        ));
-    }
-    match text {
-        Cow::Borrowed(_) => Cow::Borrowed(action),
-        Cow::Owned(text) => Cow::Owned(Action::Slack { channel: channel.clone(), text }),
-    }
+    let text = [text.as_str()].into_iter().chain(lines.iter().map(String::as_str)).collect::<Vec<_>>();
+    Cow::Owned(Action::Slack { channel: channel.clone(), text: text.join("\n") })
 }
