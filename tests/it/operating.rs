@@ -15,6 +15,8 @@ use tests::stage::{Setting, Stage, WEBHOOK_SECRET};
 
 /// Runs that are called off: what becomes of their events, and of the name.
 mod calling_off;
+/// Dead letters whose event has ended well since.
+mod mended;
 /// A queue that someone has paused.
 mod pausing;
 

@@ -130,16 +130,52 @@ async fn an_explanation_holds_verdicts_values_facts_results_and_the_version_that
 
 #[tokio::test]
 async fn an_event_on_which_the_settings_of_today_would_act_says_that_they_have_changed() {
-    let stage = Stage::start().await;
-    let id = stage.post(&webhook::job(|job| job["sync_type"] = json!("incremental_sync"))).await;
-    stage.settled(&id, Outcome::Done).await;
+    let rules = "[[rule]]\nname = \"elsewhere\"\non = [\"job\"]\nwhen = [\"flow.target == 'elsewhere'\"]\n[[rule.do]]\naction = \"slack\"\ntext = \"{{ event.tenant }}\"\n";
+    let stage = Stage::with(Setting { rules: Some(rules.to_owned()), ..Setting::default() }).await;
+    let id = stage.post(&webhook::job(|_| {})).await;
+    stage.settled(&id, Outcome::NoRule).await;
     let config = std::fs::read_to_string(stage.path("gluehook.toml")).expect("the configuration");
     let (code, said, _) = stage.gluehook(&["explain", &id]).await;
     assert!(code == 0 && !said.contains("have changed since"), "{said}");
-    file(&stage, "gluehook.toml", &config.replace("config_schema = \"schema.json\"\n", ""));
+    file(&stage, "gluehook.toml", &config.replace("target = \"optiply\"", "target = \"elsewhere\""));
     let (code, said, _) = stage.gluehook(&["explain", &id]).await;
     assert!(code == 0 && said.contains("settings in the configuration have changed since"), "{said}");
-    assert!(said.contains("config-invalid") && said.contains("(as configured today)"), "{said}");
+    assert!(said.contains("(elsewhere)") && said.contains("(as configured today)"), "{said}");
+}
+
+#[tokio::test]
+async fn an_event_that_was_acted_on_is_seen_with_the_flow_settings_of_then() {
+    let stage = Stage::start().await;
+    stage.hotglue.tenant(ENV, FLOW, "1414_1").with_config(sandbox::hotglue::valid_config());
+    let id = stage.post(&webhook::job(|_| {})).await;
+    stage.settled(&id, Outcome::Done).await;
+    let rules = file(&stage, "same.toml", &shipped());
+    let before = json_of(&stage, 0, &["explain", &id]).await;
+    let scenario = stage.gluehook(&["events", "export", &id]).await;
+    assert!(scenario.1.contains("target = \"optiply\""), "{scenario:?}");
+
+    // Since then the flow has lost its target.
+    let config = std::fs::read_to_string(stage.path("gluehook.toml")).expect("the configuration");
+    let without = config.replace("target = \"optiply\"\n", "");
+    assert_ne!(without, config);
+    file(&stage, "gluehook.toml", &without);
+    let other = "settings of its flow are other ones in the configuration of today (target)";
+    let (code, said, errors) = stage.gluehook(&["explain", &id]).await;
+    assert!(code == 0 && said.contains(other) && said.contains("link_target done"), "{said}{errors}");
+    for wrong in ["have changed since", "may have changed since", "as configured today", "not taken"] {
+        assert!(!said.contains(wrong), "{wrong}: {said}");
+    }
+    let after = json_of(&stage, 0, &["explain", &id]).await;
+    assert_eq!(after["rules"], before["rules"]);
+    assert!(before["rules"].is_array(), "{before}");
+
+    let (code, text, errors) = stage.gluehook(&["events", "export", &id]).await;
+    assert!(code == 0 && errors.contains(other), "{errors}");
+    assert_eq!(text, scenario.1);
+    let (code, said, errors) = stage.gluehook(&["rules", "backtest", &rules]).await;
+    assert!(code == 0 && said.contains("nothing would differ in 1 event"), "{said}{errors}");
+    assert!(said.contains("those of then were read: 1 event"), "{said}");
+    assert_eq!(json_of(&stage, 0, &["rules", "backtest", &rules]).await["other_settings"], json!(1));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod letters;
 mod narrow;
+mod since;
 
 use std::process::ExitCode;
 
@@ -12,11 +13,15 @@ use store::{Access, Store, StoreError};
 
 use self::letters::{Target, View};
 use self::narrow::Narrow;
+use self::since::Since;
 use crate::output::{self, Cell, Table, clean, count, first_line, stamp};
 use crate::{Common, Misused, events, files};
 
 /// Who the event log says has thrown a dead letter away.
 const DISCARD: &str = "gluehook dead discard";
+
+/// Most sequences that one sentence names.
+const NAMED: usize = 20;
 
 /// Most dead letters that one command looks through.
 const MOST: usize = 10_000;
@@ -143,11 +148,17 @@ async fn list(
     if only_count {
         counts(common, &letters, clock)?;
     } else if common.json {
-        output::print_json(&letters.iter().map(|letter| View::of(letter, &config)).collect::<Vec<_>>())?;
+        let since = Since::of(common, &letters).await?.unwrap_or_default();
+        let views = letters.iter().map(|letter| View {
+            ended_well_in: since.run(letter).map(str::to_owned),
+            ..View::of(letter, &config)
+        });
+        output::print_json(&views.collect::<Vec<_>>())?;
     } else if letters.is_empty() {
         output::note(none(narrow));
     } else {
-        table(common, &letters, clock)?.print()?;
+        let since = Since::of(common, &letters).await?.unwrap_or_default();
+        table(common, &letters, &since, clock)?.print()?;
     }
     if more {
         output::note(format!("these are the newest {limit}; --limit lists more"));
@@ -196,11 +207,16 @@ fn counts(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<()> {
     Ok(())
 }
 
-fn table(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<Table, Misused> {
+fn table(common: &Common, letters: &[DeadLetter], since: &Since, clock: Clock) -> Result<Table, Misused> {
     let config = files::load_config_if_there(&common.config)?.config;
     let mut table = Table::new(&["seq", "time", "id", "~tenant", "~status", "attempts", "~reason"]);
     for letter in letters {
         let view = View::of(letter, &config);
+        let reason = first_line(&letter.reason);
+        let reason = match since.run(letter) {
+            Some(run) => format!("ended well since, in run {run}: {reason}"),
+            None => reason.into_owned(),
+        };
         table.row([
             Cell::number(letter.sequence),
             Cell::new(stamp(letter.buried_at, clock.now(), output::on_terminal())),
@@ -208,7 +224,7 @@ fn table(common: &Common, letters: &[DeadLetter], clock: Clock) -> Result<Table,
             Cell::new(&view.tenant),
             Cell::new(&view.status),
             Cell::number(letter.attempts),
-            Cell::new(first_line(&letter.reason)),
+            Cell::new(reason),
         ]);
     }
     Ok(table)
@@ -265,14 +281,22 @@ async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: 
         output::note(none(&chosen.narrow));
         return Ok(ExitCode::FAILURE);
     }
+    let (since, left_out) = match verb {
+        Verb::Retry => leave_out(common, &mut letters, by_flags).await?,
+        Verb::Discard => (Since::of(common, &letters).await?.unwrap_or_default(), Vec::new()),
+    };
+    if letters.is_empty() {
+        output::note("gluehook: no other dead letter is meant: nothing was changed");
+        return Ok(ExitCode::FAILURE);
+    }
     let many = count(letters.len(), "dead letter");
     if !common.json {
-        table(common, &letters, clock)?.print()?;
+        table(common, &letters, &since, clock)?.print()?;
     }
     if chosen.dry_run {
         if common.json {
             let would: Vec<_> = letters.iter().map(|letter| letter.sequence).collect();
-            output::print_json(&serde_json::json!({ "would": would }))?;
+            output::print_json(&serde_json::json!({ "would": would, "left_out": left_out }))?;
         }
         output::note(verb.would(&many));
         return Ok(ExitCode::SUCCESS);
@@ -301,11 +325,44 @@ async fn change(common: &Common, bus: &Bus, verb: Verb, chosen: &Chosen, clock: 
         }
     }
     if common.json {
-        output::print_json(&serde_json::json!({ "done": done, "failed": failed }))?;
+        output::print_json(&serde_json::json!({ "done": done, "failed": failed, "left_out": left_out }))?;
     } else {
         output::note(verb.did(&count(done.len(), "dead letter")));
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Takes out of what is to be retried the letters whose event has ended well in another run since; named one by one, they
+/// stay, and it is said. Returns the sequences of those that were taken out.
+async fn leave_out(
+    common: &Common,
+    letters: &mut Vec<DeadLetter>,
+    by_flags: bool,
+) -> Result<(Since, Vec<u64>)> {
+    let Some(since) = Since::of(common, letters).await? else {
+        output::note(
+            "gluehook: no event log is at hand: whether an event has ended well in another run since is not known",
+        );
+        return Ok((Since::default(), Vec::new()));
+    };
+    let well = letters.iter().filter(|letter| since.run(letter).is_some());
+    let well: Vec<_> = well.map(|letter| letter.sequence).collect();
+    let what =
+        format!("{} whose event has ended well in another run since", count(well.len(), "dead letter"));
+    if well.is_empty() {
+        return Ok((since, well));
+    }
+    if !by_flags {
+        output::note(format!("gluehook: {what}: to retry does a second time what that run has done"));
+        return Ok((since, Vec::new()));
+    }
+    letters.retain(|letter| since.run(letter).is_none());
+    let named = well.iter().take(NAMED).map(u64::to_string).collect::<Vec<_>>().join(" ");
+    let more = if well.len() > NAMED { " …" } else { "" };
+    output::note(format!(
+        "gluehook: left out: {what}. To retry does all of it a second time: gluehook dead retry {named}{more}; to throw away: gluehook dead discard {named}{more}"
+    ));
+    Ok((since, well))
 }
 
 /// Has the event log know that a person threw these away: what it calls dead is taken again by `replay --only-failed`. Letters that hold no

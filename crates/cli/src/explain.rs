@@ -63,6 +63,8 @@ struct Explained {
     #[serde(skip)]
     headline: String,
     facts: Facts,
+    /// The settings of its flow were not recorded when it was decided: those of today were read.
+    flow_of_today: bool,
     #[serde(flatten)]
     explanation: Explanation,
     /// What was written down when it was decided.
@@ -184,6 +186,7 @@ fn of_body(
             .map(|why| format!("{why}; sent as a webhook, it would go to the dead letters")),
         headline: headline(&event),
         facts,
+        flow_of_today: false,
         explanation,
         recorded: Vec::new(),
         recorded_steps: Vec::new(),

@@ -232,6 +232,7 @@ async fn put_back(
         rulebook: String::new(),
         decided_at: clock.now(),
         facts: Facts::default(),
+        flow: None,
         verdicts: vec![RuleVerdict::new(&rule, Verdict::Matched { steps: 1 })],
         steps: vec![step.clone()],
         new_values: Vec::new(),

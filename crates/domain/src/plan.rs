@@ -1,9 +1,13 @@
 //! What was decided about an event: for each rule its verdict, and the steps to take.
 
+mod basis;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::basis::{Basis, RecordedFlow};
 use crate::action::Action;
+use crate::config::FlowSettings;
 use crate::facts::Facts;
 use crate::names::EventId;
 use crate::rulebook::shadow_memory;
@@ -179,6 +183,10 @@ pub struct Decision {
     pub rulebook: String,
     pub decided_at: Timestamp,
     pub facts: Facts,
+    /// Settings of the event's flow that the rules read. None in a decision of a version that did not keep them, and where no
+    /// rule decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<RecordedFlow>,
     pub verdicts: Vec<RuleVerdict>,
     pub steps: Vec<Step>,
     #[serde(default)]
@@ -186,6 +194,18 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// The facts and the flow, to be written down together.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        Basis { facts: self.facts.clone(), flow: self.flow.clone() }
+    }
+
+    /// The settings of the flow that the rules read; those of `today` where they were not kept.
+    #[must_use]
+    pub fn flow_settings(&self, today: FlowSettings) -> FlowSettings {
+        self.flow.as_ref().map_or(today, RecordedFlow::settings)
+    }
+
     #[must_use]
     pub fn broken(&self) -> Option<(&str, &str)> {
         broken(&self.verdicts)

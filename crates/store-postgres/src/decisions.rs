@@ -2,7 +2,7 @@
 
 use domain::journal::{Brake, StepState, Verdicts};
 use domain::names::EventId;
-use domain::plan::{Decision, Verdict};
+use domain::plan::{Basis, Decision, Verdict};
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
@@ -24,12 +24,14 @@ struct Row {
 
 impl Row {
     fn read(self) -> Result<Decision, Trouble> {
+        let Basis { facts, flow } = from_json(&self.facts, "the facts of a decision")?;
         Ok(Decision {
             event: EventId::from_text(self.event),
             run: self.run,
             rulebook: self.rulebook,
             decided_at: instant(self.decided_at)?,
-            facts: from_json(&self.facts, "the facts of a decision")?,
+            facts,
+            flow,
             verdicts: from_json(&self.verdicts, "the verdicts of a decision")?,
             steps: from_json(&self.steps, "the steps of a decision")?,
             new_values: from_json(&self.new_values, "the new values of a decision")?,
@@ -147,7 +149,7 @@ async fn values_stand(connection: &mut PgConnection, verdicts: Verdicts<'_>) -> 
 async fn insert(connection: &mut PgConnection, decision: &Decision) -> Result<bool, Trouble> {
     let (event, run, rulebook) = (decision.event.as_str(), text(&decision.run), text(&decision.rulebook));
     let decided_at = micros(decision.decided_at);
-    let (facts, verdicts) = (to_json(&decision.facts)?, to_json(&decision.verdicts)?);
+    let (facts, verdicts) = (to_json(&decision.basis())?, to_json(&decision.verdicts)?);
     let (steps, new_values) = (to_json(&decision.steps)?, to_json(&decision.new_values)?);
     let (run, rulebook) = (&*run, &*rulebook);
     let done = sqlx::query!(

@@ -3,7 +3,7 @@
 use domain::event::Kind;
 use domain::journal::{Recorded, Rows, Span};
 use domain::names::EventId;
-use domain::plan::Decision;
+use domain::plan::{Basis, Decision};
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
@@ -35,16 +35,24 @@ impl Row {
     fn read(self) -> Result<Recorded, Trouble> {
         let id = EventId::from_text(self.id);
         let decision = match (self.live_rulebook, self.live_decided_at) {
-            (Some(rulebook), Some(decided_at)) => Some(Decision {
-                event: id.clone(),
-                run: domain::plan::LIVE.to_owned(),
-                rulebook,
-                decided_at: instant(decided_at)?,
-                facts: from_json(&self.facts.unwrap_or_default(), "the facts of a decision")?,
-                verdicts: from_json(&self.verdicts.unwrap_or_default(), "the verdicts of a decision")?,
-                steps: from_json(&self.steps.unwrap_or_default(), "the steps of a decision")?,
-                new_values: from_json(&self.new_values.unwrap_or_default(), "the new values of a decision")?,
-            }),
+            (Some(rulebook), Some(decided_at)) => {
+                let Basis { facts, flow } =
+                    from_json(&self.facts.unwrap_or_default(), "the facts of a decision")?;
+                Some(Decision {
+                    event: id.clone(),
+                    run: domain::plan::LIVE.to_owned(),
+                    rulebook,
+                    decided_at: instant(decided_at)?,
+                    facts,
+                    flow,
+                    verdicts: from_json(&self.verdicts.unwrap_or_default(), "the verdicts of a decision")?,
+                    steps: from_json(&self.steps.unwrap_or_default(), "the steps of a decision")?,
+                    new_values: from_json(
+                        &self.new_values.unwrap_or_default(),
+                        "the new values of a decision",
+                    )?,
+                })
+            }
             _ => None,
         };
         let decided_by = decision.as_ref().map(|decision| decision.rulebook.clone());

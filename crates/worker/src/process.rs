@@ -7,7 +7,7 @@ use domain::breaker::Sign;
 use domain::event::Event;
 use domain::facts::{Fact, Facts, Need, Needs};
 use domain::journal::{Arrival, Brake, Outcome, Seen, Verdicts, scope};
-use domain::plan::{Decision, Plan, RuleVerdict, Verdict};
+use domain::plan::{Basis, Decision, Plan, RecordedFlow, RuleVerdict, Verdict};
 use domain::retry::{self, Next};
 use domain::rulebook::{Case, Rulebook, shadow_memory};
 use effects::EffectError;
@@ -237,11 +237,13 @@ async fn decide(
                 let (plan, facts) =
                     if deps.observe { (plan.observed(), facts.observed()) } else { (plan, facts) };
                 let replaced = before.as_ref().map(|before| before.decided_at);
+                let flow = Some(RecordedFlow::from(&flow));
                 let plan = match before {
                     Some(before) => before.mended(plan),
                     None => plan,
                 };
-                let written = write_down(deps, &rulebook, event, run, facts, plan, replaced).await?;
+                let written =
+                    write_down(deps, &rulebook, event, run, Basis { facts, flow }, plan, replaced).await?;
                 return written.ok_or(Stop::Busy(DECIDE_ANEW));
             }
             Err(needs) => {
@@ -341,7 +343,7 @@ async fn write_down(
     rulebook: &Rulebook,
     event: &Event,
     run: &str,
-    facts: Facts,
+    basis: Basis,
     plan: Plan,
     replaced: Option<Timestamp>,
 ) -> Result<Option<Decision>, StoreError> {
@@ -350,7 +352,8 @@ async fn write_down(
         run: run.to_owned(),
         rulebook: rulebook.version().to_owned(),
         decided_at: deps.clock.now(),
-        facts,
+        facts: basis.facts,
+        flow: basis.flow,
         verdicts: rehearsed(deps, plan.verdicts),
         steps: plan.steps,
         new_values: plan.new_values,

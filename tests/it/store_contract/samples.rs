@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use domain::action::{Action, Place, Which};
+use domain::config::FlowSettings;
 use domain::envelope::Source;
 use domain::event::{Event, Kind};
 use domain::facts::Facts;
 use domain::journal::{Arrival, Brake, Quiet, Verdicts};
 use domain::names::{EventId, Identity};
-use domain::plan::{Decision, LIVE, NewValue, RuleVerdict, Step, StepKey, Verdict};
+use domain::plan::{Decision, LIVE, NewValue, RecordedFlow, RuleVerdict, Step, StepKey, Verdict};
 use jiff::{Timestamp, ToSpan as _};
 use store::Store;
 
@@ -100,6 +101,10 @@ pub(super) fn decision(number: u64, run: &str, actions: &[Action]) -> Decision {
         rulebook: "r1".to_owned(),
         decided_at: at(i64::try_from(number).unwrap()),
         facts: Facts { state_is_null: Some(true), schedule: Some(None), ..Facts::default() },
+        flow: Some(RecordedFlow::from(&FlowSettings {
+            target: Some("optiply".to_owned()),
+            ..FlowSettings::default()
+        })),
         verdicts: vec![verdict("rule", Verdict::Matched { steps: steps.len() })],
         steps,
         new_values: Vec::new(),

@@ -76,6 +76,8 @@ pub(super) struct View {
     pub(super) buried_at: Timestamp,
     pub(super) run: String,
     pub(super) worker: String,
+    /// The run in which the event has ended well since, as the event log knows.
+    pub(super) ended_well_in: Option<String>,
     /// Sequence of the event in `HOOKS`.
     pub(super) of_sequence: u64,
     /// As text, secrets taken out.
@@ -108,6 +110,7 @@ impl View {
             buried_at: letter.buried_at,
             run: letter.run.clone(),
             worker: letter.worker.clone(),
+            ended_well_in: None,
             of_sequence: letter.of_sequence,
             body,
         }

@@ -59,7 +59,10 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
     let decision = live.or(record.decisions.last());
     let run = decision.map_or(LIVE, |decision| decision.run.as_str());
     let facts = decision.map_or_else(Facts::default, |decision| decision.facts.clone());
-    let flow = config.hotglue.flow(&event.flow_id);
+    let today = config.hotglue.flow(&event.flow_id);
+    let then = decision.and_then(|decision| decision.flow.as_ref());
+    let other = then.map(|flow| flow.differing(&today)).unwrap_or_default();
+    let flow = decision.map_or_else(|| today.clone(), |decision| decision.flow_settings(today.clone()));
     let case = Case {
         event: &event,
         facts: &facts,
@@ -89,6 +92,12 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
             "gluehook: rulebook {} decided about it; what is expected is what {} plans",
             clean(by),
             rulebook.version()
+        ));
+    }
+    if !other.is_empty() {
+        output::note(format!(
+            "gluehook: settings of its flow are other ones in the configuration of today ({}); the scenario has those of then",
+            other.join(", ")
         ));
     }
     for difference in &differs {

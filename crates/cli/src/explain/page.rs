@@ -66,7 +66,7 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     if !rule.about.is_empty() {
         lines.push(dim(format!("    {}", first_line(&rule.about))));
     }
-    let today = explained.decided_by.is_some();
+    let today = explained.flow_of_today;
     rule.lines.iter().for_each(|line| lines.extend(of_line(line, "    ", today)));
     if let Some(changed) = &rule.changed {
         lines.push(dim("    changed"));

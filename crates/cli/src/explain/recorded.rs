@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use domain::config::Config;
+use domain::config::{Config, FlowSettings};
 use domain::envelope::{Envelope, Source};
 use domain::facts::Facts;
 use domain::journal::{EventRecord, Outcome, StepRecord};
@@ -49,7 +49,9 @@ pub(super) async fn explain(
     let event = read(&envelope, config);
     let facts = decision.map_or_else(Facts::default, |decision| decision.facts.clone());
     let run = decision.map_or(LIVE, |decision| decision.run.as_str());
-    let flow = config.hotglue.flow(&event.flow_id);
+    let today = config.hotglue.flow(&event.flow_id);
+    notes.extend(other_settings(decision, &today));
+    let flow = decision.map_or_else(|| today.clone(), |decision| decision.flow_settings(today.clone()));
     let known = facts.as_in_life(&rulebook);
     let case = Case {
         event: &event,
@@ -66,6 +68,7 @@ pub(super) async fn explain(
     }
     notes.extend(thrown_away(&record));
     let decided_by = decided_by.map(str::to_owned);
+    let flow_of_today = decided_by.is_some() && decision.is_none_or(|decision| decision.flow.is_none());
     Ok(Ok(Explained {
         run: run.to_owned(),
         decided_at: decision.map(|decision| decision.decided_at),
@@ -84,6 +87,7 @@ pub(super) async fn explain(
         recorded_steps: decision.map(|decision| steps(&record, decision)).unwrap_or_default(),
         other_runs: other_runs(&record, run),
         facts,
+        flow_of_today,
         explanation,
     }))
 }
@@ -106,8 +110,20 @@ fn thrown_away(record: &EventRecord) -> Option<String> {
     })
 }
 
-/// The settings of flows are not recorded: those of today were read in their place. Says so where the very rules that
-/// decided come to something else with them.
+/// The settings of its flow that were recorded are read also where they are others today.
+fn other_settings(decision: Option<&Decision>, today: &FlowSettings) -> Option<String> {
+    let other = decision?.flow.as_ref()?.differing(today);
+    (!other.is_empty()).then(|| {
+        format!(
+            "settings of its flow are other ones in the configuration of today ({}); these are those of then",
+            other.join(", ")
+        )
+    })
+}
+
+/// Settings that are not recorded are read as they are today: those of the flow of an event that no rule took, or that an
+/// older version decided about, and what is taken for a failed record. Says so where the very rules that decided come to
+/// something else with them.
 fn settings(record: &EventRecord, decision: Option<&Decision>, explanation: &Explanation) -> Vec<String> {
     let mut notes = Vec::new();
     let differing: Vec<_> = explanation

@@ -108,6 +108,8 @@ struct Played {
     unreadable: u64,
     /// Facts that hotglue was asked for.
     asked: u64,
+    /// Events whose flow has other settings today than were recorded: those of then were read.
+    other_settings: u64,
     /// Whom rules with a limit would touch.
     touches: Touches,
 }

@@ -179,6 +179,7 @@ mod tests {
             rulebook: "r".to_owned(),
             decided_at: Timestamp::UNIX_EPOCH,
             facts: Facts::default(),
+            flow: None,
             verdicts: Vec::new(),
             new_values: Vec::new(),
         }

@@ -25,6 +25,7 @@ fn decision(verdicts: Vec<RuleVerdict>, steps: Vec<Step>) -> Decision {
         rulebook: "r".to_owned(),
         decided_at: Timestamp::UNIX_EPOCH,
         facts: Facts::default(),
+        flow: None,
         verdicts,
         steps,
         new_values: Vec::new(),
@@ -79,4 +80,34 @@ fn a_decision_stored_before_steps_were_counted_is_read() {
     let read: RuleVerdict = serde_json::from_str(old).expect("read");
     assert_eq!(read, verdict("a", broken_after(0)));
     assert_eq!(serde_json::to_string(&read).expect("written"), old);
+}
+
+#[test]
+fn what_a_decision_was_made_from_is_read_as_it_was_written_without_what_may_be_secret() {
+    let settings: FlowSettings =
+        toml::from_str("target = 'optiply'\nschedule = 'cron(0 6 * * *)'\ntarget_config = { key = 'hush' }")
+            .expect("settings");
+    let facts = Facts { schedule: Some(None), linked_targets: Some(vec![]), ..Facts::default() };
+    let flow = Some(RecordedFlow::from(&settings));
+    let decision = Decision { facts, flow, ..decision(vec![], vec![]) };
+    let written = serde_json::to_string(&decision.basis()).expect("JSON");
+    assert!(!written.contains("hush"), "{written}");
+    let read: Basis = serde_json::from_str(&written).expect("what was written");
+    assert_eq!(read, decision.basis());
+    let settings_then = FlowSettings { target_config: None, ..settings.clone() };
+    assert_eq!(decision.flow_settings(FlowSettings::default()), settings_then);
+    assert_eq!(decision.basis().flow.expect("kept").differing(&settings), Vec::<&str>::new());
+    let today = FlowSettings { target: None, ..settings };
+    assert_eq!(decision.flow.expect("kept").differing(&today), ["target"]);
+}
+
+#[test]
+fn a_decision_of_a_version_that_kept_no_flow_is_read_with_the_settings_of_today() {
+    let old: Basis = serde_json::from_str(r#"{"schedule":null,"linked_targets":["optiply"]}"#).expect("read");
+    assert_eq!((old.facts.schedule.clone(), &old.flow), (Some(None), &None));
+    assert_eq!(old.facts.linked_targets, Some(vec!["optiply".to_owned()]));
+    let old = Decision { facts: old.facts, flow: old.flow, ..decision(vec![], vec![]) };
+    let today = FlowSettings { target: Some("other".to_owned()), ..FlowSettings::default() };
+    assert_eq!(old.flow_settings(today.clone()), today);
+    assert_eq!(serde_json::to_string(&Decision::basis(&decision(vec![], vec![]))).expect("JSON"), "{}");
 }

@@ -25,6 +25,7 @@ fn decision(done: &[&str], would: Option<&[&str]>) -> Decision {
         rulebook: "r".to_owned(),
         decided_at: jiff::Timestamp::UNIX_EPOCH,
         facts: Facts::default(),
+        flow: None,
         verdicts: vec![verdict("old", Verdict::Matched { steps: steps.len() }), verdict("new", new)],
         steps,
         new_values: Vec::new(),

@@ -64,6 +64,7 @@ fn record() -> EventRecord {
             rulebook: "0a1b2c3d4e5f".to_owned(),
             decided_at: at("2026-03-02T11:59:01Z"),
             facts: Facts { config_valid: Some(true), schedule: Some(None), ..Facts::default() },
+            flow: None,
             verdicts: vec![
                 RuleVerdict::new("job-failed", Verdict::Matched { steps: 1 }),
                 RuleVerdict::new("link-made", Verdict::OtherKind),

@@ -44,6 +44,7 @@ pub(super) fn json(tried: &Tried) -> Value {
         "undecided": played.undecided,
         "unreadable": played.unreadable,
         "asked": played.asked,
+        "other_settings": played.other_settings,
         "unanswered": tried.unanswered.as_ref().map_or_else(Vec::new, |unanswered| {
             unanswered.why.iter().map(|(why, questions)| json!({ "why": why, "questions": questions })).collect()
         }),
@@ -149,6 +150,12 @@ fn notes(tried: &Tried) -> Vec<String> {
     }
     if played.asked > 0 {
         notes.push(format!("hotglue was asked for {} facts: these are of today, not of then", played.asked));
+    }
+    if played.other_settings > 0 {
+        notes.push(format!(
+            "settings of their flow are other ones in the configuration of today, and those of then were read: {}",
+            events(played.other_settings)
+        ));
     }
     if played.undecided > 0 {
         notes.push(format!(

@@ -89,6 +89,7 @@ impl Players {
             all.undecided += played.undecided;
             all.unreadable += played.unreadable;
             all.asked += played.asked;
+            all.other_settings += played.other_settings;
             all.touches.add(played.touches);
         }
         Ok(all)
@@ -117,6 +118,7 @@ impl<'s> Player<'s> {
         }
         let (row, id, tenant) = (recorded.row, recorded.id.clone(), recorded.tenant.clone());
         let decided = recorded.decision.as_ref().map(done).unwrap_or_default();
+        let then = recorded.decision.as_ref().and_then(|decision| decision.flow.clone());
         let (before, after) = match self.read(recorded) {
             Some((event, facts, now)) => {
                 let flows = &mut self.flows;
@@ -124,10 +126,14 @@ impl<'s> Player<'s> {
                 if !flows.contains_key(&event.flow_id) {
                     flows.insert(event.flow_id.clone(), config.flow(&event.flow_id));
                 }
+                let today = &flows[&event.flow_id];
+                let is_other = then.as_ref().is_some_and(|then| !then.differing(today).is_empty());
+                self.played.other_settings += u64::from(is_other);
+                let then = then.filter(|_| is_other).map(|then| then.settings());
                 let scene = Scene {
                     setup: self.setup,
                     event: &event,
-                    flow: &flows[&event.flow_id],
+                    flow: then.as_ref().unwrap_or(today),
                     recorded: &facts,
                     now,
                 };
