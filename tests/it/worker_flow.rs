@@ -69,7 +69,7 @@ async fn trouble_that_passes_is_tried_again() {
     let stage = with_rules(SCHEDULES).await;
     let tenant = stage.hotglue.tenant(ENV, FLOW, "1414_1");
     for fault in [Fault::html_502(), Fault::too_many_requests(Some(1)), Fault::locked()] {
-        stage.hotglue.next(fault);
+        stage.hotglue.next_on("PUT", "/jobs/schedule", fault);
     }
     let id = stage.post(&at(1, "JOB_COMPLETED")).await;
     let record = stage.settled(&id, Outcome::Done).await;
