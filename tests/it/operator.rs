@@ -36,6 +36,35 @@ async fn events_are_listed_searched_and_shown() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_told_as_one_story() {
+    let stage = Stage::start().await;
+    stage.hotglue.tenant(ENV, FLOW, "1414_1").with_target("optiply");
+    let synced = stage.post(&webhook::job(|_| {})).await;
+    stage.settled(&synced, Outcome::Done).await;
+    let failed = stage.post(&webhook::failed_job("Kaboom in stream orders")).await;
+    stage.settled(&failed, Outcome::Done).await;
+
+    let (code, told, errors) = stage.gluehook(&["tenant", "1414_1"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let came = told.find("JOB_COMPLETED").expect("the good sync is told");
+    let switched =
+        told.find("done first-sync-done: source schedule of 1414_1").expect("what was done is told");
+    let kaboom = told.find("Kaboom in stream orders").expect("the failure is told");
+    assert!(came < switched && switched < kaboom, "{told}");
+    assert!(told.contains(&format!("source of {FLOW} on since")), "{told}");
+
+    let (_, json, _) = stage.gluehook(&["--json", "tenant", "1414_1", "--limit", "1"]).await;
+    let story: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (&story["timeline"][0]["event"], &story["timeline"][0]["what"]),
+        (&json!(failed), &json!("came"))
+    );
+
+    let (code, told, errors) = stage.gluehook(&["tenant", "nobody"]).await;
+    assert!(code == 1 && told.is_empty() && errors.contains("tenant nobody"), "{told}{errors}");
+}
+
+#[tokio::test]
 async fn explain_says_why_a_rule_acted_and_why_the_others_did_not() {
     let stage = Stage::start().await;
     let failed = stage.post(&webhook::failed_job("boom")).await;

@@ -3,7 +3,7 @@
 mod export;
 mod list;
 mod select;
-mod show;
+pub(crate) mod show;
 mod tail;
 
 use std::process::ExitCode;
@@ -12,9 +12,9 @@ use anyhow::Result;
 use service::Clock;
 use store::{Access, Store};
 
-pub(crate) use self::list::short;
+pub(crate) use self::list::{rules, short};
 pub(crate) use self::select::Select;
-pub(crate) use self::show::{facts, outcome, verdict};
+pub(crate) use self::show::{facts, outcome, state, verdict};
 use crate::{Common, output};
 
 #[derive(Debug, clap::Subcommand)]

@@ -18,6 +18,7 @@ mod schema;
 mod send;
 mod setup;
 mod storms;
+mod tenant;
 mod undo;
 mod up;
 
@@ -94,6 +95,8 @@ enum Command {
     Rules(rules::Command),
     /// Slack messages of one kind that are told in one, and how far that is
     Storms(storms::Args),
+    /// What came in of a tenant, what was decided and done, as one story
+    Tenant(tenant::Args),
     /// Put schedules back that a rule has changed
     Undo(undo::Args),
     /// Print the JSON Schema of rules.toml or gluehook.toml, for editors
@@ -137,6 +140,7 @@ async fn main() -> ExitCode {
         Command::Rejected(command) => rejected::run(&common, command).await,
         Command::Rules(command) => rules::run(&common, command).await,
         Command::Storms(args) => storms::run(&common, &args).await,
+        Command::Tenant(args) => tenant::run(&common, &args).await,
         Command::Undo(args) => undo::run(&common, args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,

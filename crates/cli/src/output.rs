@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::Misused;
 
 pub(crate) use self::table::{Cell, Table};
-pub(crate) use self::text::{clean, clean_block, first_line, pretty_json};
+pub(crate) use self::text::{clean, clean_block, first_line, pretty_json, telling_line};
 pub(crate) use self::time::{When, ago, stamp};
 
 /// Does a person read stdout?

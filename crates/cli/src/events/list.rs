@@ -9,7 +9,7 @@ use service::Clock;
 use store::Store;
 
 use crate::Common;
-use crate::output::{self, Cell, Table, first_line, stamp};
+use crate::output::{self, Cell, Table, stamp, telling_line};
 
 /// Digits of an id that a listing shows; `show` and the others take as few.
 pub(crate) const SHORT: usize = 12;
@@ -67,7 +67,7 @@ pub(crate) fn short(id: &str) -> &str {
 }
 
 /// The rules that took it; those that did nothing, because they are in shadow, say so.
-pub(super) fn rules(row: &EventRow) -> Vec<String> {
+pub(crate) fn rules(row: &EventRow) -> Vec<String> {
     let marked = row
         .rules
         .iter()
@@ -83,9 +83,7 @@ pub(super) fn tap(row: &EventRow) -> &str {
 /// What went wrong with us, else what had gone wrong at the source.
 pub(super) fn why(row: &EventRow) -> std::borrow::Cow<'_, str> {
     let said = row.why.as_deref().unwrap_or(&row.event.error);
-    // The first line of a Python traceback says nothing, the last one what is wrong.
-    let last = || said.lines().rev().find(|line| !line.trim().is_empty());
-    first_line(if said.starts_with("Traceback (") { last().unwrap_or_default() } else { said })
+    telling_line(said)
 }
 
 pub(super) fn outcome(outcome: Outcome) -> Cell {

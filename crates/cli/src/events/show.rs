@@ -16,7 +16,8 @@ pub(crate) fn outcome(outcome: Outcome) -> String {
     }
 }
 
-fn state(state: StepState) -> String {
+/// A step's state in its colour.
+pub(crate) fn state(state: StepState) -> String {
     match state {
         StepState::Done => green(state.as_str()),
         StepState::Failed => red(state.as_str()),
@@ -232,4 +233,4 @@ fn rule(RuleVerdict { rule, verdict: said, .. }: &RuleVerdict) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -40,6 +40,12 @@ pub(crate) fn first_line(text: &str) -> Cow<'_, str> {
     clean(text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default())
 }
 
+/// The line of an error that says what is wrong, safe: the first, but the last one of a Python traceback.
+pub(crate) fn telling_line(text: &str) -> Cow<'_, str> {
+    let last = || text.lines().rev().find(|line| !line.trim().is_empty());
+    first_line(if text.starts_with("Traceback (") { last().unwrap_or_default() } else { text })
+}
+
 /// JSON leaves DEL, C1 and the direction marks as they are; they can only stand in strings, where `\uXXXX` says the same.
 pub(crate) fn json_safe(json: &str) -> Cow<'_, str> {
     let rest = |c: char| c != '\n' && is_unsafe(c);

@@ -43,7 +43,7 @@ pub(crate) fn row() -> EventRow {
     }
 }
 
-fn record() -> EventRecord {
+pub(crate) fn record() -> EventRecord {
     let action = Action::Slack { channel: None, text: "failed\nbadly".to_owned() };
     let id = row().event.id;
     let step = Step {
