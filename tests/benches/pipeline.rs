@@ -6,8 +6,9 @@
 //! 3. Reading and deciding, per event.
 //! 4. Memory at rest.
 //! 5. The journal against a broker that syncs every message.
+//! 6. A back-test over a million recorded events.
 //!
-//! `door`, `drain` or `durability` alone: `cargo xtask bench -- door`.
+//! `door`, `drain`, `durability` or `rehearsal` alone: `cargo xtask bench -- door`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -37,12 +38,15 @@ use tokio::net::TcpStream;
 
 #[path = "pipeline/durability.rs"]
 mod durability;
+#[path = "pipeline/rehearsal.rs"]
+mod rehearsal;
 
 const CONNECTIONS: usize = 64;
 const REQUESTS: usize = 20_000;
 const ROUNDS: usize = 5;
 const QUIET: usize = 100_000;
 const ACTING: usize = 2_000;
+const REHEARSED: u64 = 1_000_000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -52,6 +56,10 @@ fn main() {
         (Some("door"), _) => runtime.block_on(door()),
         (Some("drain"), _) => runtime.block_on(drain()),
         (Some("durability"), _) => runtime.block_on(durability::compare()),
+        (Some("rehearsal"), events) => {
+            let events = events.map_or(REHEARSED, |events| events.parse().expect("a number of events"));
+            runtime.block_on(rehearsal::play(events));
+        }
         _ => runtime.block_on(all()),
     }
 }
@@ -61,6 +69,7 @@ async fn all() {
     door().await;
     drain().await;
     durability::compare().await;
+    rehearsal::play(REHEARSED).await;
 }
 
 /// A handler that only publishes and awaits the acknowledgement: no verification, no parsing, plain axum.
