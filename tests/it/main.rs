@@ -23,6 +23,8 @@ mod nats_users;
 mod operating;
 /// The operator's tool against a running Gluehook.
 mod operator;
+/// Webhooks that never came, found in hotglue's list of jobs.
+mod reconciling;
 /// Rules that are checked, explained, tried on the past, and tested with what came in.
 mod rehearsal;
 /// The rules that ship, from signed webhook to hotglue and Slack.

@@ -151,6 +151,7 @@ on_every_database! {
         record_tells_all;
     recorded:
         recorded_events_come_in_their_order_with_what_was_decided
+        every_place_of_which_an_event_tells_is_known_once
         a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants
         a_replay_does_not_stand_in_for_the_live_decision;
     lines:

@@ -10,6 +10,7 @@ mod explain;
 mod files;
 mod output;
 mod processes;
+mod reconcile;
 mod rejected;
 mod replay;
 mod rules;
@@ -90,6 +91,8 @@ enum Command {
     /// Requests that were refused for want of proof
     #[command(subcommand)]
     Rejected(rejected::Command),
+    /// Find jobs that ended without a webhook, and make up for it
+    Reconcile(reconcile::Args),
     /// Check and test a rulebook; resume rules that are paused
     #[command(subcommand)]
     Rules(rules::Command),
@@ -138,6 +141,7 @@ async fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&common, *args).await,
         Command::Dead(command) => dead::run(&common, command).await,
         Command::Rejected(command) => rejected::run(&common, command).await,
+        Command::Reconcile(args) => reconcile::run(&common, &args).await,
         Command::Rules(command) => rules::run(&common, command).await,
         Command::Storms(args) => storms::run(&common, &args).await,
         Command::Tenant(args) => tenant::run(&common, &args).await,

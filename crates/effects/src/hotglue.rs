@@ -1,6 +1,7 @@
 //! hotglue's V1 REST API, one [`Api`] per environment. Where the vendor documents nothing, every answer that was seen
 //! or that is likely is accepted.
 
+mod jobs;
 mod observe;
 mod perform;
 

@@ -161,6 +161,16 @@ impl World {
         read.await.map_err(|error| error.scrubbed(&self.scrub))
     }
 
+    /// The jobs of a place as hotglue lists them, of the newest so many: one request, which changes nothing. None when hotglue
+    /// shows no list for it, as of a tenant that has none.
+    ///
+    /// # Errors
+    /// [`EffectError`]; never uncertain.
+    pub async fn jobs(&self, place: &Place, count: u32) -> Result<Option<Vec<Value>>, EffectError> {
+        let listed = async { self.api(place)?.jobs(place, count).await };
+        listed.await.map_err(|error| error.scrubbed(&self.scrub))
+    }
+
     /// Does it. What hotglue would do twice is looked up first; a Slack message is posted each time.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod limits;
 mod lines;
 mod listing;
 mod open;
+mod places;
 mod record;
 mod recorded;
 mod rulebooks;
@@ -29,6 +30,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::action::Place;
 use domain::journal::{
     Access, Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, MayPost, Outcome, Paused, Post,
     Quiet, Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, StoreError, Storm, StormEnd,
@@ -354,6 +356,10 @@ impl PostgresStore {
 
     pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
         read!(self, |connection| record::event(connection, id_or_prefix))
+    }
+
+    pub async fn places(&self) -> Result<Vec<Place>, StoreError> {
+        read!(self, |connection| places::all(connection))
     }
 
     pub async fn recorded_rows(&self, span: &Span) -> Result<Option<Rows>, StoreError> {

@@ -16,6 +16,7 @@ mod limits;
 mod lines;
 mod listing;
 mod open;
+mod places;
 mod record;
 mod recorded;
 mod rulebooks;
@@ -32,6 +33,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::action::Place;
 use domain::journal::{
     Access, Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, MayPost, Outcome, Paused, Post,
     Quiet, Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, StoreError, Storm, StormEnd,
@@ -329,6 +331,10 @@ impl SqliteStore {
 
     pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
         read!(self, |connection| record::event(connection, id_or_prefix))
+    }
+
+    pub async fn places(&self) -> Result<Vec<Place>, StoreError> {
+        read!(self, |connection| places::all(connection))
     }
 
     pub async fn recorded_rows(&self, span: &Span) -> Result<Option<Rows>, StoreError> {

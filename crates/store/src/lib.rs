@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use domain::action::Place;
 use domain::journal::{
     Arrival, Before, Claim, EventRecord, EventRow, Filter, HeldStep, MayPost, Outcome, Paused, Post, Quiet,
     Recorded, Rows, ScheduleChange, Seen, Span, StepEnd, StepRecord, Storm, StormEnd, Telling, Turn,
@@ -396,6 +397,11 @@ impl Store {
     /// refused with a sentence that names the candidates.
     pub async fn event(&self, id_or_prefix: &str) -> Result<Option<EventRecord>, StoreError> {
         either!(self, store => store.event(id_or_prefix))
+    }
+
+    /// Every environment, flow and tenant of which an event is recorded that names a flow and a tenant.
+    pub async fn places(&self) -> Result<Vec<Place>, StoreError> {
+        either!(self, store => store.places())
     }
 
     /// The rows of a span of recorded events, as of now; none when there is no such event.

@@ -35,7 +35,7 @@ pub(crate) async fn play(events: u64) {
     let mut quiet = Vec::with_capacity(BATCH);
     for number in 0..events {
         let arrival = arrival(number);
-        if number % FAILS == 0 {
+        if number.is_multiple_of(FAILS) {
             store.remember(&arrival, LIVE).await.expect("remembered");
             decide(&store, &rulebook, &arrival.event).await;
         } else {
@@ -78,7 +78,7 @@ fn arrival(number: u64) -> Arrival {
             1..5 => "JOB_COMPLETED",
             _ => "SYNC_STARTED",
         });
-        if number % FAILS == 0 {
+        if number.is_multiple_of(FAILS) {
             job["error"] = json!(format!("KeyError: 'column {number}'"));
         }
     });

@@ -1,5 +1,6 @@
 //! Recorded events are gone through once more.
 
+use domain::action::Place;
 use domain::event::Kind;
 use domain::journal::Span;
 use domain::plan::LIVE;
@@ -24,6 +25,21 @@ pub(super) async fn recorded_events_come_in_their_order_with_what_was_decided(st
     assert!(all[0].decision.is_none() && all[0].rulebook.as_deref() == Some("r1"));
     assert_eq!((all[0].decided_at, all[3].decided_at, &all[3].rulebook), (Some(at(1)), None, &None));
     assert_eq!(all[2].decision, Some(decision(3, LIVE, &[tell("three")])));
+}
+
+pub(super) async fn every_place_of_which_an_event_tells_is_known_once(store: &Store) {
+    let mut nowhere = quiet(3);
+    nowhere.arrival.event.flow_id.clear();
+    let mut elsewhere = quiet(4);
+    elsewhere.arrival.event.tenant = "0_1".to_owned();
+    store.record_quiet(&[quiet(1), quiet(2), nowhere, elsewhere.clone()]).await.unwrap();
+    let place = |event: &domain::event::Event| Place {
+        env_id: event.env_id.clone(),
+        flow_id: event.flow_id.clone(),
+        tenant: event.tenant.clone(),
+    };
+    let expected = [place(&elsewhere.arrival.event), place(&quiet(1).arrival.event)];
+    assert_eq!(store.places().await.unwrap(), expected);
 }
 
 pub(super) async fn a_span_of_recorded_events_is_narrowed_and_reads_no_body_that_nobody_wants(store: &Store) {

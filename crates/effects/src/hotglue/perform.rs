@@ -6,7 +6,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Api, Reported, shown};
-use crate::classify;
 use crate::http::Call;
 use crate::outcome::{EffectError, Receipt};
 use crate::request::Request;
@@ -142,28 +141,10 @@ impl Api {
         Ok(Receipt { perhaps_twice, ..Receipt::new(format!("{} {}", call.label(), request.body), answer) })
     }
 
-    /// Is a job of this name listed? The list isn't paged.
+    /// Is a job of this name listed?
     async fn listed_job(&self, path: &str, name: &str) -> Result<Listed, EffectError> {
-        let call = Call::get(path);
-        let answer = self.peer.call(&call).await?;
-        let jobs = match answer.status {
-            200..=299 => self.json(&call, &answer)?,
-            // Clients of the real API meet 400 and 404 for tenants that have nothing; a place that can't be listed is
-            // no reason not to start a first time. It is no proof that nothing was started.
-            400 | 404 | 405 => return Ok(Listed::NotReadable),
-            _ => return Err(self.refused(&call, &answer).await),
-        };
-        // A bare array is what a client of the real API sees; a list wrapped in an object would be the usual other form.
-        let jobs = match jobs {
-            Value::Null => Vec::new(),
-            Value::Array(jobs) => jobs,
-            Value::Object(fields) if fields.is_empty() => Vec::new(),
-            Value::Object(mut fields) => match fields.get_mut("jobs").map(Value::take) {
-                Some(Value::Array(jobs)) => jobs,
-                _ => return Err(classify::unreadable(&self.peer.who, &call.label())),
-            },
-            _ => return Err(classify::unreadable(&self.peer.who, &call.label())),
-        };
+        // A place that can't be listed is no reason not to start a first time. It is no proof that nothing was started.
+        let Some(jobs) = self.job_list(&Call::get(path)).await? else { return Ok(Listed::NotReadable) };
         let found = jobs.iter().find(|job| job.get("job_name").and_then(Value::as_str) == Some(name));
         Ok(found.map_or(Listed::None, |job| {
             Listed::Job(job_id(job).unwrap_or_else(|| "of unknown id".to_owned()))
