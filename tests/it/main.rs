@@ -5,6 +5,8 @@
 mod bus_contract;
 /// Nothing lost, nothing twice: each kind of trouble for a few seconds, and what is left of the promises then.
 mod chaos;
+/// The console's pages, over real HTTP.
+mod console;
 /// What the fuzzer is given to begin with holds in every run.
 mod fuzz_corpus;
 /// Every answer of ingest over real HTTP, and what of it lands in the queue.

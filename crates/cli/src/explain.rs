@@ -122,6 +122,19 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the command says of a recorded event. The inner error is a sentence: it can't be explained.
+pub(crate) async fn recorded_lines(
+    common: &Common,
+    config: &Config,
+    id: &str,
+) -> Result<Result<Vec<String>, String>> {
+    let current = load_rulebook(common.rules.as_deref())?;
+    let wanted = recorded::Wanted { id, run: None, with_current: false };
+    let explained = recorded::explain(common, config, current, wanted).await?;
+    let now = Clock::system().now();
+    Ok(explained.map(|explained| page::lines(&explained, now, true)))
+}
+
 /// Reads a recorded event again; none when this version does not know its source.
 pub(crate) fn recorded_event(record: &domain::journal::EventRecord, config: &Config) -> Option<Event> {
     Some(read(&recorded::envelope(record)?, config))

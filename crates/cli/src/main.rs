@@ -2,6 +2,7 @@
 //! mends. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 mod completions;
+mod console;
 mod dead;
 mod demo;
 mod doctor;
@@ -102,6 +103,8 @@ enum Command {
     Tenant(tenant::Args),
     /// Put schedules back that a rule has changed
     Undo(undo::Args),
+    /// Serve what the commands show as pages
+    Console(console::Args),
     /// Print the JSON Schema of rules.toml or gluehook.toml, for editors
     Schema(schema::Args),
     /// Check configuration, secrets, NATS, event log, hotglue and Slack
@@ -146,6 +149,7 @@ async fn main() -> ExitCode {
         Command::Storms(args) => storms::run(&common, &args).await,
         Command::Tenant(args) => tenant::run(&common, &args).await,
         Command::Undo(args) => undo::run(&common, args).await,
+        Command::Console(args) => console::run(&common, args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,

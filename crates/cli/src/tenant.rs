@@ -9,7 +9,7 @@ use domain::journal::{EventRecord, Filter};
 use service::Clock;
 use store::{Access, Store};
 
-use self::timeline::Timeline;
+pub(crate) use self::timeline::Timeline;
 use crate::output::{self, When};
 use crate::{Common, events};
 
@@ -42,7 +42,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     let now = Clock::system().now();
     let store = events::open_log(common, Access::Reader).await?;
-    let read = read(&store, args, now).await;
+    let read = read(&store, &filter(args, now), args.limit).await;
     store.close().await;
     let (records, more) = read?;
     if records.is_empty() {
@@ -66,18 +66,21 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The newest events, with all that is known of them; are there more?
-async fn read(store: &Store, args: &Args, now: jiff::Timestamp) -> Result<(Vec<EventRecord>, bool)> {
-    let filter = Filter {
+fn filter(args: &Args, now: jiff::Timestamp) -> Filter {
+    Filter {
         tenant: Some(args.tenant.clone()),
         flow_id: args.flow.clone(),
         env_id: args.env.clone(),
         since: args.since.map(|when| when.at(now)),
         until: args.until.map(|when| when.at(now)),
         ..Filter::default()
-    };
-    let mut rows = store.events(&filter, args.limit.saturating_add(1)).await?;
-    let most = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    }
+}
+
+/// The newest events, with all that is known of them; are there more?
+pub(crate) async fn read(store: &Store, filter: &Filter, limit: u32) -> Result<(Vec<EventRecord>, bool)> {
+    let mut rows = store.events(filter, limit.saturating_add(1)).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > most;
     rows.truncate(most);
     let mut records = Vec::with_capacity(rows.len());

@@ -75,6 +75,20 @@ pub(crate) fn rules(row: &EventRow) -> Vec<String> {
     marked.collect()
 }
 
+/// What a row says in words of ours.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) tap: String,
+    pub(crate) rules: String,
+    pub(crate) why: String,
+}
+
+impl Row {
+    pub(crate) fn of(row: &EventRow) -> Self {
+        Self { tap: tap(row).to_owned(), rules: rules(row).join(", "), why: why(row).into_owned() }
+    }
+}
+
 /// Discovers and connections name a connector where a job names a tap.
 pub(super) fn tap(row: &EventRow) -> &str {
     if row.event.tap.is_empty() { &row.event.connector } else { &row.event.tap }

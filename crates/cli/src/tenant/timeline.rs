@@ -14,7 +14,7 @@ use crate::output::{ago, bold, clean, count, dim, first_line, green, telling_lin
 
 /// What is told of a tenant.
 #[derive(Debug, Serialize)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     tenant: String,
     /// How many events became what.
     outcomes: BTreeMap<&'static str, usize>,
@@ -73,7 +73,7 @@ enum What {
 
 impl Timeline {
     /// `records` in any order.
-    pub(super) fn of(tenant: &str, records: &[EventRecord]) -> Self {
+    pub(crate) fn of(tenant: &str, records: &[EventRecord]) -> Self {
         let mut oldest_first: Vec<_> = records.iter().collect();
         oldest_first.sort_by_key(|record| record.row.row);
         let mut outcomes = BTreeMap::new();
@@ -87,7 +87,7 @@ impl Timeline {
     }
 
     /// As lines for a person.
-    pub(super) fn lines(&self, now: Timestamp, for_person: bool) -> Vec<String> {
+    pub(crate) fn lines(&self, now: Timestamp, for_person: bool) -> Vec<String> {
         let mut lines = vec![bold(format!("Tenant {}", clean(&self.tenant)))];
         let field = |name: &str, value: String| format!("  {}{value}", dim(format!("{name:<11}")));
         let outcomes: Vec<_> =
