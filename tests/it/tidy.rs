@@ -39,7 +39,7 @@ const KNOWN_ONLY_TO: &[(&str, &[&str])] = &[
     ("sqlx", &["store-postgres", "store-sqlite"]),
     ("reqwest", &["effects", "cli"]),
     ("redb", &["ingest"]),
-    ("axum", &["ingest", "service"]),
+    ("axum", &["cli", "ingest", "service"]),
 ];
 
 #[test]
