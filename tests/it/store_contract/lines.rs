@@ -68,7 +68,7 @@ pub(super) async fn a_channel_has_one_line_for_all_workers(store: &Store) {
         .iter()
         .filter_map(|answer| match answer {
             MayPost::NotBefore(at) => Some(*at),
-            MayPost::Yes(_) | MayPost::Folded => None,
+            MayPost::Yes(_) | MayPost::No(_) | MayPost::Folded => None,
         })
         .collect();
     waits.sort_unstable();
@@ -167,7 +167,8 @@ pub(super) async fn a_message_that_a_dead_worker_had_claimed_waits_for_its_turn_
     store.alive("dead", at(100)).await.unwrap();
     store.claim(&step, None, "dead", at(100), LEASE * 10).await.unwrap();
     store.quiet(at(200)).await.unwrap();
-    assert_eq!(ask(store, &step, 129).await, MayPost::Yes(None), "the claim says that it is not free");
+    let until = at(100) + domain::journal::LAPSES;
+    assert_eq!(ask(store, &step, 129).await, MayPost::No(Claim::Busy { until }), "no turn, no claim");
     assert_eq!(wait(ask(store, &step, 130).await), at(200));
 }
 
