@@ -252,3 +252,28 @@ async fn that_a_storm_was_told_is_not_forgotten_while_the_event_log_is_away() {
     assert_eq!((step.state, step.perhaps_twice), (StepState::Done, false), "{step:?}");
     assert_eq!(stage.slack.messages().len(), 1);
 }
+
+#[tokio::test]
+async fn readiness_says_that_another_process_holds_the_event_log_locked() {
+    let mut stage = Stage::with(Setting { rules: Some(TELL.to_owned()), ..Setting::default() }).await;
+    let started = stage.worker().line("admin on http://").await;
+    let admin = started.split("admin on ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let url = format!("{admin}/readyz");
+    let until = async |status: u16, part: &str| {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = tests::stage::client().get(&url).send().await.unwrap();
+            let (code, said) = (answer.status().as_u16(), answer.text().await.unwrap());
+            if code == status && said.contains(part) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{status} {part}: {code} {said}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    until(200, "\"event-log\":\"ok\"").await;
+    let lock = locked(&stage).await;
+    until(503, "has not taken a write for").await;
+    lock.close().await.unwrap();
+    until(200, "\"event-log\":\"ok\"").await;
+}
