@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::output;
 
+pub(crate) mod child;
 mod nats;
 
 pub(crate) use nats::{NatsServer, find_nats_server};
@@ -104,7 +105,7 @@ impl Processes {
     /// Starts a process in a process group of its own, so that Ctrl-C reaches us alone and the order of stopping
     /// stays ours.
     pub(crate) async fn start(&mut self, spec: Spec) -> Result<()> {
-        let mut command = Command::new(&spec.program);
+        let mut command: Command = child::command(&spec.program)?.into();
         if spec.clean {
             clean(&mut command);
         }
