@@ -273,7 +273,33 @@ async fn readiness_says_that_another_process_holds_the_event_log_locked() {
     };
     until(200, "\"event-log\":\"ok\"").await;
     let lock = locked(&stage).await;
-    until(503, "has not taken a write for").await;
+    stage.worker.as_ref().unwrap().line("has not taken a write for").await;
+    until(503, "\"event-log\":").await;
     lock.close().await.unwrap();
     until(200, "\"event-log\":\"ok\"").await;
+}
+
+#[tokio::test]
+async fn an_event_log_that_is_away_costs_a_warning_for_many_events_and_not_for_each() {
+    let stage = Stage::with(Setting { rules: Some(TELL.to_owned()), ..Setting::default() }).await;
+    let lock = locked(&stage).await;
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        let body = webhook::job(|job| {
+            job["job_id"] = json!(format!("j{number}"));
+            job["tenant"] = json!(format!("t{number}"));
+            // Every fifth is one on which a rule acts.
+            job["status"] = json!(if number % 5 == 0 { "SYNC_FAILED" } else { "JOB_COMPLETED" });
+        });
+        ids.push(stage.post(&body).await);
+    }
+    let worker = stage.worker.as_ref().unwrap();
+    worker.line("the event log can't be written; the events wait in the queue").await;
+    lock.close().await.unwrap();
+    for (number, id) in ids.iter().enumerate() {
+        let outcome = if number % 5 == 0 { Outcome::Done } else { Outcome::NoRule };
+        assert_eq!(stage.settled(id, outcome).await.row.failures, 0);
+    }
+    let warnings: Vec<_> = worker.lines().into_iter().filter(|line| line.contains("WARN")).collect();
+    assert!(!warnings.is_empty() && warnings.len() < ids.len() / 5, "{warnings:#?}");
 }

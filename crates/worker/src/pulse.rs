@@ -82,7 +82,7 @@ pub(crate) async fn keep(deps: &Deps) {
                     "it has not taken a write for {} s: another process holds it locked, or it is overloaded",
                     SLOW.as_secs()
                 );
-                deps.readiness.set("event-log", Err(why));
+                deps.readiness.doubt("event-log", &why);
                 beating.await
             }
         };
