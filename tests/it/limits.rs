@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::action::Action;
 use domain::journal::{EventRecord, Outcome, StepState};
 use sandbox::hotglue::ScheduleState;
 use sandbox::{Fault, webhook};
@@ -344,4 +345,68 @@ async fn a_schedule_that_could_not_be_read_is_turned_round_only_when_asked() {
     let done = gluehook(&stage, &[&undo[..], &["--opposite"]].concat()).await;
     assert_eq!(done["done"], json!(1), "{done}");
     assert!(tenant.schedule(None).is_some_and(|schedule| schedule.is_on()));
+}
+
+/// People decide again and again while the wave goes on.
+async fn resumed_and_dropped_in_the_midst_of_it(postgres: bool) {
+    let mut stage = stage(2, postgres).await;
+    if postgres {
+        stage.start_more_workers(2).await;
+    }
+    let tenants = with_schedules(&stage, 40);
+    let mut ids = Vec::new();
+    for (number, tenant) in tenants.iter().enumerate() {
+        ids.push(stage.post(&failed(tenant, 1)).await);
+        let decided = match number % 8 {
+            3 => "resume",
+            7 => "drop",
+            _ => continue,
+        };
+        let (code, _, said) = stage.gluehook(&["rules", decided, "off", "--yes"]).await;
+        assert!(code == 0 || said.contains("is not paused"), "{said}");
+    }
+    // Every event is decided on before the last word.
+    for id in &ids {
+        stage.until(id, "be decided on", |record| !record.decisions.is_empty()).await;
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while gluehook(&stage, &["rules", "paused"]).await != json!([]) {
+        assert!(tokio::time::Instant::now() < deadline, "what is released is taken up");
+        let (code, _, said) = stage.gluehook(&["rules", "resume", "off", "--yes"]).await;
+        assert!(code == 0 || said.contains("is not paused"), "{said}");
+    }
+    let mut alerts = 0;
+    for (tenant, id) in tenants.iter().zip(&ids) {
+        let record = stage.settled(id, Outcome::Done).await;
+        assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
+        let is_off = stage.hotglue.tenant(ENV, FLOW, tenant).schedule(None).is_some_and(|s| !s.is_on());
+        let said =
+            told(&stage, &format!("off {tenant}")).iter().filter(|text| text.ends_with(tenant)).count();
+        for step in record.steps.iter().filter(|step| step.step.rule == "off") {
+            let (is_done, is_dropped) = (step.state == StepState::Done, step.state == StepState::Dropped);
+            assert!(is_done != is_dropped, "{step:?}");
+            match &step.step.action {
+                Action::Slack { text, .. } if text.contains("is paused") => alerts += usize::from(is_done),
+                Action::Slack { .. } => assert_eq!(said, usize::from(is_done), "{step:?}"),
+                _ => assert_eq!(is_off, is_done, "{step:?}"),
+            }
+        }
+    }
+    assert!(alerts > 0, "it has paused");
+    assert_eq!(
+        told(&stage, "`off` is paused").len(),
+        alerts,
+        "each pause is told once, as the ledger has it"
+    );
+    assert_eq!(told(&stage, "failed t").len(), tenants.len(), "the other rule acts all the while");
+}
+
+#[tokio::test]
+async fn what_is_decided_in_the_midst_of_a_wave_leaves_nothing_half_done() {
+    resumed_and_dropped_in_the_midst_of_it(false).await;
+}
+
+#[tokio::test]
+async fn what_is_decided_in_the_midst_of_a_wave_leaves_nothing_half_done_with_three_workers() {
+    resumed_and_dropped_in_the_midst_of_it(true).await;
 }

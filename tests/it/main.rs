@@ -43,6 +43,8 @@ mod tidy;
 mod told_as_done;
 /// Schedules are noted before rules change them, and put back when a person says so.
 mod undoing;
+/// Everything on one machine, in one command.
+mod up;
 /// A mistake on the command line is told without the password in it.
 mod usage;
 /// Workers that die, and what they die over.

@@ -207,3 +207,79 @@ async fn that_no_schedule_can_be_read_stops_the_changes_of_no_tenant() {
     let log = stage.worker.as_ref().unwrap().log();
     assert!(!log.contains("is down"), "{log}");
 }
+
+async fn what_people_have_changed_since_is_not_trampled(postgres: bool) {
+    const OTHER: &str = "cron(9 9 * * *)";
+    let stage = stage(postgres).await;
+    for tenant in ["moved", "deleted", "unread", "undone", "plain"] {
+        with_schedule(&stage, tenant);
+        let id = stage.post(&failed(tenant)).await;
+        stage.settled(&id, Outcome::Done).await;
+    }
+    let tenant = |name: &str| stage.hotglue.tenant(ENV, FLOW, name);
+    let of = |plan: &Value, name: &str| {
+        let all = plan["plan"].as_array().unwrap();
+        all.iter().find(|item| item["tenant"] == json!(name)).unwrap()["then"].clone()
+    };
+    // It is put back, and then a person switches it off.
+    assert_eq!(undo(&stage, &["--yes", "--tenant", "undone"]).await["done"], json!(1));
+    tenant("undone").with_schedule(None, CRON, ScheduleState::Disabled);
+    tenant("moved").with_schedule(None, OTHER, ScheduleState::Disabled);
+    tenant("deleted").without_schedule(None);
+    stage.hotglue.every_on(1, "GET", "/unread/jobs/schedule", Fault::text_500());
+
+    let (code, said, errors) = stage.gluehook(&[&["--json"][..], &UNDO, &["--yes"]].concat()).await;
+    let done: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &done["done"]), (1, &json!(1)), "one could not be read: {said}{errors}");
+    for (name, then, part) in [
+        ("moved", "left", "by hand"),
+        ("deleted", "left", "deleted since"),
+        ("undone", "left", "undone before"),
+        ("unread", "unread", "500"),
+    ] {
+        let told = of(&done, name);
+        assert_eq!(told["then"], json!(then), "{name}: {told}");
+        assert!(told["why"].as_str().is_some_and(|why| why.contains(part)), "{name}: {told}");
+    }
+    assert_eq!(tenant("moved").schedule(None).unwrap().expression, OTHER);
+    assert_eq!(tenant("deleted").schedule(None), None);
+    assert!(tenant("undone").schedule(None).is_some_and(|schedule| !schedule.is_on()));
+    assert!(tenant("plain").schedule(None).is_some_and(|schedule| schedule.is_on()));
+    assert!(tenant("unread").schedule(None).is_some_and(|schedule| !schedule.is_on()));
+    stage.hotglue.clear_faults();
+    assert_eq!(undo(&stage, &["--yes"]).await["done"], json!(1), "the same command tries again");
+    assert!(tenant("unread").schedule(None).is_some_and(|schedule| schedule.is_on()));
+}
+
+#[tokio::test]
+async fn undo_tramples_nothing_that_people_have_changed_since() {
+    what_people_have_changed_since_is_not_trampled(false).await;
+}
+
+#[tokio::test]
+async fn undo_tramples_nothing_that_people_have_changed_since_in_postgres() {
+    what_people_have_changed_since_is_not_trampled(true).await;
+}
+
+#[tokio::test]
+async fn what_changes_while_a_plan_is_being_carried_out_is_left() {
+    let stage = stage(false).await;
+    let tenant = with_schedule(&stage, "t0");
+    let id = stage.post(&failed("t0")).await;
+    stage.settled(&id, Outcome::Done).await;
+    // What the plan is made of is on its way for a while.
+    stage.hotglue.next_on("GET", "/t0/jobs/schedule", Fault::Delay(std::time::Duration::from_secs(3)));
+    let read = called(&stage, "GET");
+    let person = async {
+        let asked = |hotglue: &sandbox::Hotglue| {
+            hotglue.calls().iter().filter(|call| call.is("GET", "/jobs/schedule")).count() == read + 1
+        };
+        assert!(stage.hotglue.until(std::time::Duration::from_secs(30), asked).await, "it is read");
+        tenant.clone().with_schedule(None, "cron(9 9 * * *)", ScheduleState::Disabled);
+    };
+    let args = [&["--json"][..], &UNDO, &["--yes"]].concat();
+    let ((code, said, errors), ()) = tokio::join!(stage.gluehook(&args), person);
+    assert_eq!(code, 1, "{said}{errors}");
+    assert!(errors.contains("changed since the plan was made"), "{errors}");
+    assert_eq!(tenant.schedule(None).unwrap().expression, "cron(9 9 * * *)");
+}

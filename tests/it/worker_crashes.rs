@@ -252,3 +252,54 @@ async fn that_a_storm_was_told_is_not_forgotten_while_the_event_log_is_away() {
     assert_eq!((step.state, step.perhaps_twice), (StepState::Done, false), "{step:?}");
     assert_eq!(stage.slack.messages().len(), 1);
 }
+
+#[tokio::test]
+async fn readiness_says_that_another_process_holds_the_event_log_locked() {
+    let mut stage = Stage::with(Setting { rules: Some(TELL.to_owned()), ..Setting::default() }).await;
+    let started = stage.worker().line("admin on http://").await;
+    let admin = started.split("admin on ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let url = format!("{admin}/readyz");
+    let until = async |status: u16, part: &str| {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = tests::stage::client().get(&url).send().await.unwrap();
+            let (code, said) = (answer.status().as_u16(), answer.text().await.unwrap());
+            if code == status && said.contains(part) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{status} {part}: {code} {said}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    until(200, "\"event-log\":\"ok\"").await;
+    let lock = locked(&stage).await;
+    stage.worker.as_ref().unwrap().line("has not taken a write for").await;
+    until(503, "\"event-log\":").await;
+    lock.close().await.unwrap();
+    until(200, "\"event-log\":\"ok\"").await;
+}
+
+#[tokio::test]
+async fn an_event_log_that_is_away_costs_a_warning_for_many_events_and_not_for_each() {
+    let stage = Stage::with(Setting { rules: Some(TELL.to_owned()), ..Setting::default() }).await;
+    let lock = locked(&stage).await;
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        let body = webhook::job(|job| {
+            job["job_id"] = json!(format!("j{number}"));
+            job["tenant"] = json!(format!("t{number}"));
+            // Every fifth is one on which a rule acts.
+            job["status"] = json!(if number % 5 == 0 { "SYNC_FAILED" } else { "JOB_COMPLETED" });
+        });
+        ids.push(stage.post(&body).await);
+    }
+    let worker = stage.worker.as_ref().unwrap();
+    worker.line("the event log can't be written; the events wait in the queue").await;
+    lock.close().await.unwrap();
+    for (number, id) in ids.iter().enumerate() {
+        let outcome = if number % 5 == 0 { Outcome::Done } else { Outcome::NoRule };
+        assert_eq!(stage.settled(id, outcome).await.row.failures, 0);
+    }
+    let warnings: Vec<_> = worker.lines().into_iter().filter(|line| line.contains("WARN")).collect();
+    assert!(!warnings.is_empty() && warnings.len() < ids.len() / 5, "{warnings:#?}");
+}

@@ -120,6 +120,12 @@ impl NatsServer {
         fs::write(&self.config, text).expect("the configuration is written");
     }
 
+    /// What it has said since it was started.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("output")).unwrap_or_default()
+    }
+
     /// A copy of everything that it has written. The server should not run.
     pub fn store(&self) -> TempDir {
         let copy = tempfile::tempdir().expect("a directory is made");

@@ -11,7 +11,12 @@ use crate::topology::StreamName;
 
 /// No stream is called so: a message that expects it is stored nowhere.
 const NO_STREAM: &str = "GLUEHOOK_PERMISSION_PROBE";
-/// No JSON: the API refuses it before it looks at anything.
+/// Names no stream, where the subject names one: the API refuses to create or change anything by it. nats-server would log what is no
+/// JSON at all as a warning.
+const NOTHING: Bytes = Bytes::from_static(b"{}");
+/// A message that no stream has ([`NO_SEQUENCE`]).
+const NO_MESSAGE: Bytes = Bytes::from_static(b"{\"seq\":999999999999}");
+/// No JSON: an empty request, or one that can be read, would be for a message.
 const NO_JSON: Bytes = Bytes::from_static(b"{");
 /// A sequence that no stream has reached: a worker that says it is still busy with it says nothing.
 const NO_SEQUENCE: u64 = 999_999_999_999;
@@ -86,7 +91,7 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             for stream in StreamName::ALL {
                 let Some(consumer) = stream.consumer() else { continue };
                 let consumer = format!("{}.{consumer}", stream.name());
-                probes.push(api(format!("$JS.API.CONSUMER.MSG.NEXT.{consumer}"), None));
+                probes.push(api(format!("$JS.API.CONSUMER.MSG.NEXT.{consumer}"), NO_JSON, None));
                 probes.push(Probe {
                     subject: format!("$JS.ACK.{consumer}.1.{NO_SEQUENCE}.1.1.0"),
                     headers: HeaderMap::new(),
@@ -101,13 +106,15 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             .flat_map(|stream| {
                 let name = stream.name();
                 [
-                    api(format!("$JS.API.STREAM.MSG.GET.{name}"), None),
+                    api(format!("$JS.API.STREAM.MSG.GET.{name}"), NO_MESSAGE, None),
                     api(
                         format!("$JS.API.CONSUMER.CREATE.{name}.reader-probe.{}", stream.subject()),
+                        NOTHING,
                         Some(format!("$JS.API.CONSUMER.CREATE.{name}.>")),
                     ),
                     api(
                         format!("$JS.API.CONSUMER.MSG.NEXT.{name}.reader-probe"),
+                        NO_JSON,
                         Some(format!("$JS.API.CONSUMER.MSG.NEXT.{name}.>")),
                     ),
                 ]
@@ -115,7 +122,8 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             .collect(),
         Duty::Replay => vec![stored("replay._._.unknown._._".to_owned(), "replay.>".to_owned())],
         Duty::Remove(stream) => {
-            let mut probes = vec![api(format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name()), None)];
+            let mut probes =
+                vec![api(format!("$JS.API.STREAM.MSG.DELETE.{}", stream.name()), NO_MESSAGE, None)];
             if stream == StreamName::Replay {
                 // Of what is called off, dead letters are put back.
                 probes.push(stored("dead._.unknown._._".to_owned(), "dead.>".to_owned()));
@@ -126,11 +134,11 @@ fn probes(duty: Duty<'_>) -> Vec<Probe> {
             .into_iter()
             .flat_map(|stream| {
                 let name = stream.name();
-                let verbs =
-                    ["CREATE", "UPDATE"].map(|verb| api(format!("$JS.API.STREAM.{verb}.{name}"), None));
+                let verbs = ["CREATE", "UPDATE"]
+                    .map(|verb| api(format!("$JS.API.STREAM.{verb}.{name}"), NOTHING, None));
                 let consumer = stream
                     .consumer()
-                    .map(|consumer| api(format!("$JS.API.CONSUMER.CREATE.{name}.{consumer}"), None));
+                    .map(|consumer| api(format!("$JS.API.CONSUMER.CREATE.{name}.{consumer}"), NOTHING, None));
                 verbs.into_iter().chain(consumer)
             })
             .collect(),
@@ -144,10 +152,10 @@ fn stored(subject: String, allow: String) -> Probe {
     Probe { subject, headers, body: Bytes::new(), allow }
 }
 
-/// A request of the NATS API that says nothing.
-fn api(subject: String, allow: Option<String>) -> Probe {
+/// A request of the NATS API that comes to nothing.
+fn api(subject: String, body: Bytes, allow: Option<String>) -> Probe {
     let allow = allow.unwrap_or_else(|| subject.clone());
-    Probe { subject, headers: HeaderMap::new(), body: NO_JSON, allow }
+    Probe { subject, headers: HeaderMap::new(), body, allow }
 }
 
 #[cfg(test)]

@@ -113,6 +113,9 @@ enum Command {
     Setup(setup::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Become another program, and end with whoever started this one
+    #[command(hide = true)]
+    Child(processes::child::Args),
 }
 
 /// What is wrong with usage or configuration, for exit code 2.
@@ -154,6 +157,7 @@ async fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&common, args).await,
         Command::Setup(args) => setup::run(&common, args).await,
         Command::Completions(args) => completions::run(&args),
+        Command::Child(child) => child.become_it(),
     };
     match done {
         Ok(code) => code,

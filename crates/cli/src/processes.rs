@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::output;
 
+pub(crate) mod child;
 mod nats;
 
 pub(crate) use nats::{NatsServer, find_nats_server};
@@ -90,11 +91,18 @@ struct Process {
 pub(crate) struct Processes {
     lines: Lines,
     children: Vec<Process>,
+    /// They end with us, however we end.
+    bound: bool,
 }
 
 impl Processes {
     pub(crate) fn new(lines: Lines) -> Self {
-        Self { lines, children: Vec::new() }
+        Self { lines, children: Vec::new(), bound: false }
+    }
+
+    /// What is started from now on ends with us, also when we are killed. For this program alone: each begins as a copy of it.
+    pub(crate) fn bound(self) -> Self {
+        Self { bound: true, ..self }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -104,7 +112,8 @@ impl Processes {
     /// Starts a process in a process group of its own, so that Ctrl-C reaches us alone and the order of stopping
     /// stays ours.
     pub(crate) async fn start(&mut self, spec: Spec) -> Result<()> {
-        let mut command = Command::new(&spec.program);
+        let mut command =
+            if self.bound { child::command(&spec.program)?.into() } else { Command::new(&spec.program) };
         if spec.clean {
             clean(&mut command);
         }

@@ -84,8 +84,9 @@ async fn undo(
     if let Some(tenant) = &args.tenant {
         changes.retain(|change| plan::place(&change.action).is_some_and(|place| &place.tenant == tenant));
     }
+    let undone = store.schedule_changes(&format!("{UNDO}{}", args.rule), since, Timestamp::MAX).await?;
     let mut items = Vec::new();
-    for wave in plan::waves(changes) {
+    for wave in plan::waves(changes, &undone) {
         pace(config).await;
         let present = world.schedule_before(&wave.last().action).await;
         items.push(plan::item(&wave, present.map_err(|error| error.why().to_owned()), args.opposite));
@@ -108,7 +109,7 @@ async fn undo(
             output::print_json(&json!({"rule": args.rule, "plan": items}))?;
         }
         output::note(format!("{} would be put back{}", count(todo, "schedule"), unknown(&items)));
-        return Ok(ExitCode::SUCCESS);
+        return Ok(tries_again(unread(&items)));
     }
     if !output::agreed(&format!("Put {} back{}?", count(todo, "schedule"), unknown(&items)), args.yes)? {
         if common.json {
@@ -143,11 +144,20 @@ async fn undo(
     } else {
         output::note(format!("{} put back{}", count(done, "schedule"), unknown(&items)));
     }
-    if failed > 0 {
-        output::note(format!("{} not put back: the same command tries again", count(failed, "schedule")));
-        return Ok(ExitCode::FAILURE);
+    Ok(tries_again(failed + unread(&items)))
+}
+
+/// How many can't be put back now because nobody knows how they are.
+fn unread(items: &[Item]) -> usize {
+    items.iter().filter(|item| matches!(item.then, Then::Unread { .. })).count()
+}
+
+fn tries_again(failed: usize) -> ExitCode {
+    if failed == 0 {
+        return ExitCode::SUCCESS;
     }
-    Ok(ExitCode::SUCCESS)
+    output::note(format!("{} not put back: the same command tries again", count(failed, "schedule")));
+    ExitCode::FAILURE
 }
 
 /// How many can't be put back because nobody knows how they were.
@@ -194,7 +204,7 @@ fn table(items: &[Item]) -> Table {
     for item in items {
         let back = match &item.then {
             Then::PutBack { .. } => Cell::new(item.then.said()).yellow(),
-            Then::Unknown { .. } => Cell::new(item.then.said()).red(),
+            Then::Unknown { .. } | Then::Unread { .. } => Cell::new(item.then.said()).red(),
             Then::AlreadySo | Then::Left { .. } => Cell::new(item.then.said()).dim(),
         };
         table.row([
@@ -258,6 +268,20 @@ async fn put_back(
             return Ok(Err(why));
         }
         Claim::Settled(_) | Claim::Held => return Ok(Err("it was settled by someone else".to_owned())),
+    }
+    // The plan was made a while ago, and a person may have thought about it for long.
+    if let Some(planned) = &item.present {
+        let why = match world.schedule_before(action).await {
+            Ok(present) if &present == planned => None,
+            Ok(present) => {
+                Some(format!("it has been changed since the plan was made: {}", present.summary()))
+            }
+            Err(error) => Some(error.why().to_owned()),
+        };
+        if let Some(why) = why {
+            store.settle(&step.key, turn, &me, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
+            return Ok(Err(why));
+        }
     }
     let (end, result) = match world.perform(action).await {
         Ok(receipt) => {

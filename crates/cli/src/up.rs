@@ -64,7 +64,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     // Held until everything has stopped.
     let _lock = lock(&args.data)?;
     let shutdown = Shutdown::on_signals().context("signals can't be received")?;
-    let mut processes = Processes::new(Lines::Shown);
+    let mut processes = Processes::new(Lines::Shown).bound();
     let ran = tokio::select! {
         stopped = processes::told_to_stop(&shutdown) => stopped.map_err(Into::into),
         failed = all(common, &args, &config, &mut processes) => failed,

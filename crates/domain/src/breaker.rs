@@ -11,6 +11,8 @@
 //! and no call goes through before it is answered, because a call that hangs may have its effect. And where all failures
 //! are of one tenant, it tells an outage that only this tenant has met from the tenant's own trouble. It proves no more than
 //! that someone answers: a service that answers it and fails every call stays open, and is probed at the same growing pauses.
+//! Only when nobody but two tenants is there to be probed, and both fail, is it theirs: else their events would wait for
+//! somebody else to call, which may be never. Should a third fail before anyone is answered, it was an outage after all.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::retry::LONGEST_ASKED;
 pub const TRIP: u32 = 5;
 /// Different tenants among them, unless the service can't be reached at all.
 const TENANTS: usize = 2;
+/// Tenants that are taken for broken on the word of the neutral question alone, while nobody else is there to be probed.
+const MOST_PRESUMED: usize = 2;
 /// Calls that go through at one time after a pause, each of another tenant.
 pub const PROBES: usize = 3;
 /// First pause; doubles with each round of probes that fail.
@@ -85,6 +89,8 @@ pub struct Breaker {
     suspects: BTreeSet<String>,
     /// Who failed while others were answered. Their failures say nothing of the service until they are answered once.
     broken: BTreeSet<String>,
+    /// Those of them whom only the neutral question has shown to be broken: nobody was answered since.
+    presumed: BTreeSet<String>,
     /// The service asked us to slow down until then.
     slow_until: Option<Timestamp>,
     /// How often in a row it asked without saying for how long.
@@ -120,6 +126,8 @@ enum State {
         failed: BTreeSet<String>,
         /// Failed in rounds before: others are asked first, or a few broken tenants would stand for an outage for ever.
         tried: BTreeSet<String>,
+        /// The neutral question was answered before it, and well.
+        vouched: bool,
     },
 }
 
@@ -239,7 +247,7 @@ impl Breaker {
                     self.state = State::default();
                 }
                 State::Open { until, pause, tried, .. } if is_over(until) => {
-                    self.state = State::probing(now, *pause, tried.clone());
+                    self.state = State::probing(now, *pause, tried.clone(), sign == Sign::Well);
                 }
                 State::Closed { unasked, .. } if *unasked >= TRIP => self.asked_and_well(),
                 State::Open { .. } | State::Closed { .. } | State::Probing { .. } => {}
@@ -301,6 +309,7 @@ impl Breaker {
     }
 
     fn answered(&mut self, tenant: &str) {
+        self.presumed.clear();
         self.broken.remove(tenant);
         self.suspects.remove(tenant);
         let suspects = std::mem::take(&mut self.suspects);
@@ -346,8 +355,9 @@ impl Breaker {
                 if tenants.len() < TENANTS {
                     tenants.insert(tenant.to_owned());
                 }
-                let of_all = *unreachable >= TRIP || tenants.len() >= TENANTS;
-                if *failures >= TRIP && of_all {
+                let of_all = *unreachable >= TRIP || tenants.len() + self.presumed.len() >= TENANTS;
+                let is_enough = *failures >= TRIP || !self.presumed.is_empty();
+                if is_enough && of_all {
                     // Others than the broken ones are asked first.
                     self.open(FIRST_PAUSE, self.broken.clone(), now);
                     return true;
@@ -370,6 +380,21 @@ impl Breaker {
         }
     }
 
+    /// Whether all that fail are so few that it is theirs, now that nobody else has come to be probed.
+    fn presumes(&self) -> bool {
+        self.suspects.union(&self.presumed).count() <= MOST_PRESUMED
+    }
+
+    fn presume_broken(&mut self) {
+        self.presumed.append(&mut self.suspects);
+        // Those of long ago may never call again.
+        if self.broken.len() + self.presumed.len() > MOST_BROKEN {
+            self.broken.clear();
+        }
+        self.broken.extend(self.presumed.iter().cloned());
+        self.state = State::default();
+    }
+
     fn open(&mut self, pause: Duration, tried: BTreeSet<String>, now: Timestamp) {
         self.state = State::open(pause, tried, false, now);
     }
@@ -378,18 +403,20 @@ impl Breaker {
     fn advance(&mut self, now: Timestamp) {
         match &self.state {
             State::Open { until, pause, tried, .. } if self.is_probed(*until, now) => {
-                self.state = State::probing(now, *pause, tried.clone());
+                self.state = State::probing(now, *pause, tried.clone(), false);
             }
             // The same tenants can't be asked twice in a round; a round that found too few of them ends by time.
-            State::Probing { since, pause, under_way, failed, tried } => {
+            State::Probing { since, pause, under_way, failed, tried, vouched } => {
                 let lasted = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
                 let quiet = under_way.is_empty() && lasted >= (*pause).max(HAD_ITS_TURN * 2);
-                if quiet && !failed.is_empty() {
+                if quiet && !failed.is_empty() && *vouched && self.presumes() {
+                    self.presume_broken();
+                } else if quiet && !failed.is_empty() {
                     let (pause, tried) = ((*pause * 2).min(LONGEST_PAUSE), both(tried, failed));
                     self.open(pause, tried, now);
                 } else if quiet && !tried.is_empty() {
                     // There is nobody else to ask: all may be asked again.
-                    self.state = State::probing(now, *pause, BTreeSet::new());
+                    self.state = State::probing(now, *pause, BTreeSet::new(), *vouched);
                 } else if lasted >= PROBE_LOST {
                     // Nobody had a reason to call, or the probes were lost: the next call decides.
                     self.state = State::Closed {
@@ -418,9 +445,9 @@ impl State {
         Self::Open { until, pause, tried, by_question }
     }
 
-    fn probing(since: Timestamp, pause: Duration, tried: BTreeSet<String>) -> Self {
+    fn probing(since: Timestamp, pause: Duration, tried: BTreeSet<String>, vouched: bool) -> Self {
         let (under_way, failed) = (BTreeSet::new(), BTreeSet::new());
-        Self::Probing { since, pause, under_way, failed, tried }
+        Self::Probing { since, pause, under_way, failed, tried, vouched }
     }
 }
 

@@ -28,8 +28,9 @@ impl Default for Policy {
     }
 }
 
-/// A service may ask for a longer wait than [`Policy::most`], but a mistaken `Retry-After` must not park an event for days.
-pub const LONGEST_ASKED: Duration = Duration::from_secs(900);
+/// A service may ask for a longer wait than [`Policy::most`], but a mistaken `Retry-After` must not park an event for days: after so
+/// long it is asked again, and may say so again.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 
 /// What follows a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_sooner_than_asked(failures in 1u32..11, asked in 0u64..900, seed: u64) {
+        fn never_sooner_than_asked(failures in 1u32..11, asked in 0u64..3_600, seed: u64) {
             let asked = Duration::from_secs(asked);
             match next(&Policy::default(), failures, Some(asked), seed) {
                 Next::After(wait) => prop_assert!(wait >= asked),

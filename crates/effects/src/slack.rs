@@ -195,11 +195,21 @@ fn cut(text: &str) -> String {
     format!("{kept}\n… (Gluehook left out {left_out} characters more)")
 }
 
-/// Slack's word for a message that can't be updated any more, if that is its answer.
+/// Slack's word for a message that can't be updated any more, if that is its answer. Of a channel that is archived or gone, too: a
+/// new message goes to the one that is configured by now.
 fn gone(answer: &Answer) -> Option<String> {
     let body = answer.json()?;
     let error = body.get("error").and_then(Value::as_str)?;
-    let is_gone = matches!(error, "message_not_found" | "cant_update_message" | "edit_window_closed");
+    let is_gone = matches!(
+        error,
+        "message_not_found"
+            | "cant_update_message"
+            | "edit_window_closed"
+            | "is_inactive"
+            | "is_archived"
+            | "channel_is_archived"
+            | "channel_not_found"
+    );
     is_gone.then(|| format!("Slack answers {error}"))
 }
 

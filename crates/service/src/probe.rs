@@ -50,6 +50,14 @@ impl Readiness {
         }
     }
 
+    /// As [`set`](Self::set) with what is wrong, unless something is known to be wrong already, which says more.
+    pub fn doubt(&self, name: &str, why: &str) {
+        let holds = self.report().checks.get(name).is_none_or(Result::is_ok);
+        if holds {
+            self.set(name, Err(why.to_owned()));
+        }
+    }
+
     /// Adds a warning for as long as the process runs.
     pub fn warn(&self, sentence: &str) {
         self.warn_about(sentence, Some(sentence));

@@ -168,6 +168,11 @@ pub(crate) async fn discard(
     by: &str,
     now: Timestamp,
 ) -> Result<bool, Trouble> {
+    // Another person may be retrying or discarding it at this moment.
+    let id = event.as_str();
+    sqlx::query!("SELECT id FROM events WHERE id = $1 FOR UPDATE", id)
+        .fetch_optional(&mut *connection)
+        .await?;
     if !given_up(connection, event, run).await? {
         return Ok(false);
     }

@@ -136,7 +136,7 @@ pub(crate) async fn settle(connection: &mut PgConnection, said: Said<'_>) -> Res
     }
 }
 
-fn unknown(key: &StepKey) -> Trouble {
+pub(crate) fn unknown(key: &StepKey) -> Trouble {
     Trouble::Bug(format!("no decision has the step {}", key.as_str()))
 }
 

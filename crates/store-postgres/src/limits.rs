@@ -274,6 +274,15 @@ pub(crate) async fn drop_held(
     end_pause(connection, rule, now).await?;
     let (rule, why, now) = (text(rule), text(why), micros(now));
     let (rule, why) = (&*rule, &*why);
+    // The events first: who writes down at this moment that one is held comes before this, and is seen below, or after, and sees
+    // that nothing is.
+    sqlx::query!(
+        "SELECT id FROM events WHERE id IN (SELECT event FROM steps WHERE state = 'held' AND rule = $1)
+         ORDER BY id FOR NO KEY UPDATE",
+        rule
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let dropped = sqlx::query!(
         "UPDATE steps SET state = 'dropped', error = $2, changed_at = $3 WHERE state = 'held' AND rule = $1",
         rule,

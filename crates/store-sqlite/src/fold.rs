@@ -1,6 +1,6 @@
 //! Before a Slack message is posted: does it fold into a storm, and is it its turn in the channel's line?
 
-use domain::journal::{LAPSES, MayPost, Post, StepState, held_until};
+use domain::journal::{Claim, LAPSES, MayPost, Post, StepState, held_until};
 use domain::plan::StepKey;
 use domain::storm::MayFold;
 use domain::storm::pace::{Answer, Who};
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::error::Trouble;
-use crate::text::{micros, text};
+use crate::text::{instant, micros, text};
 use crate::{ledger, lines};
 
 /// A storm tells nothing for so long after its first message, because more are on their way (microseconds).
@@ -65,24 +65,24 @@ async fn waiting(
     )
     .fetch_optional(connection)
     .await?;
-    // The claim says what is wrong.
-    let Some(row) = row else { return Ok(Err(MayPost::Yes(None))) };
-    let free = match ledger::state(&row.state)? {
-        StepState::Folded => return Ok(Err(MayPost::Folded)),
-        StepState::Pending => true,
-        StepState::Claimed => {
-            row.lease_until.is_none_or(|until| held_until(until, row.seen_at, LAPSES) <= now)
+    let row = row.ok_or_else(|| ledger::unknown(step))?;
+    let lease_until = row.lease_until.map(|until| held_until(until, row.seen_at, LAPSES));
+    match (ledger::state(&row.state)?, lease_until) {
+        (StepState::Folded, _) => return Ok(Err(MayPost::Folded)),
+        (StepState::Claimed, Some(until)) if until > now => {
+            return Ok(Err(MayPost::No(Claim::Busy { until: instant(until)? })));
         }
-        StepState::Held => row.released_at.is_some(),
-        StepState::Done
-        | StepState::Failed
-        | StepState::Unknown
-        | StepState::Superseded
-        | StepState::Skipped
-        | StepState::Dropped => false,
-    };
-    if !free {
-        return Ok(Err(MayPost::Yes(None)));
+        (StepState::Held, _) if row.released_at.is_none() => return Ok(Err(MayPost::No(Claim::Held))),
+        (StepState::Claimed | StepState::Pending | StepState::Held, _) => {}
+        (
+            settled @ (StepState::Done
+            | StepState::Failed
+            | StepState::Unknown
+            | StepState::Superseded
+            | StepState::Skipped
+            | StepState::Dropped),
+            _,
+        ) => return Ok(Err(MayPost::No(Claim::Settled(settled)))),
     }
     Ok(Ok(Waiting {
         alone: row.kind.is_some() && row.storm.is_none(),

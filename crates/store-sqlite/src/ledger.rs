@@ -142,7 +142,7 @@ pub(crate) async fn settle(connection: &mut SqliteConnection, said: Said<'_>) ->
     }
 }
 
-fn unknown(key: &StepKey) -> Trouble {
+pub(crate) fn unknown(key: &StepKey) -> Trouble {
     Trouble::Bug(format!("no decision has the step {}", key.as_str()))
 }
 

@@ -10,6 +10,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{Deps, process};
 
+/// A write that takes longer than that is told: whoever looks at readiness should not have to wait until it is given up.
+const SLOW: Duration = Duration::from_secs(3);
+
 /// When the event log heard from this worker.
 #[derive(Debug)]
 pub(crate) struct Pulse(Mutex<Heard>);
@@ -71,7 +74,19 @@ pub(crate) async fn keep(deps: &Deps) {
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
-        match beat(deps).await {
+        let mut beating = std::pin::pin!(beat(deps));
+        let beaten = match tokio::time::timeout(SLOW, &mut beating).await {
+            Ok(beaten) => beaten,
+            Err(_) => {
+                let why = format!(
+                    "it has not taken a write for {} s: another process holds it locked, or it is overloaded",
+                    SLOW.as_secs()
+                );
+                deps.readiness.doubt("event-log", &why);
+                beating.await
+            }
+        };
+        match beaten {
             Ok(()) => deps.readiness.set("event-log", Ok(())),
             Err(error) => {
                 process::store_pause(deps, &error);

@@ -226,6 +226,13 @@ pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Opti
 async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) -> Result<Went, StoreError> {
     let mut held = match storms::may_post(deps, about.of, step).await? {
         May::Try(held) => held,
+        // Without a turn it is not even claimed: it may have come free since.
+        May::No(claim) => {
+            return match begun(deps, step, claim).await? {
+                Ok(_) => Ok(Went::Busy(LOOK_AGAIN)),
+                Err(went) => Ok(went),
+            };
+        }
         May::Folded => return Ok(Went::Folded),
         May::NotBefore(at) => {
             let wait = Duration::try_from(at.duration_since(deps.clock.now())).unwrap_or_default();
@@ -239,6 +246,29 @@ async fn one(deps: &Deps, about: About<'_>, step: &Step, before: &Before<'_>) ->
     went
 }
 
+/// How many attempts at it were begun before, if it is ours; or what became of it.
+async fn begun(deps: &Deps, step: &Step, claim: Claim) -> Result<Result<u32, Went>, StoreError> {
+    Ok(Err(match claim {
+        Claim::Mine { begun } => return Ok(Ok(begun)),
+        Claim::Settled(StepState::Failed | StepState::Skipped) => {
+            Went::Failed(format!("step {} of rule `{}` had failed", step.action.word(), step.rule))
+        }
+        Claim::Settled(StepState::Superseded) => Went::Superseded,
+        Claim::Settled(StepState::Folded) => Went::Folded,
+        Claim::Settled(StepState::Unknown) => Went::Unknown,
+        Claim::Settled(_) => Went::Settled,
+        Claim::Held => Went::Held,
+        Claim::Busy { until } => {
+            let left = Duration::try_from(until.duration_since(deps.clock.now())).unwrap_or_default();
+            Went::Busy(left.min(LOOK_AGAIN))
+        }
+        Claim::Newer { event: newer } => {
+            let why = format!("event {newer} is newer and has already set this schedule");
+            settle(deps, step, None, StepEnd::Superseded { why }).await?
+        }
+    }))
+}
+
 /// One attempt at a step, which has the turn in its line if it is a message that has to wait in one.
 async fn in_turn(
     deps: &Deps,
@@ -250,28 +280,10 @@ async fn in_turn(
     let now = deps.clock.now();
     let turn = Turn::of(&step.action, about.occurred_at);
     let turn = turn.as_ref();
-    let begun = match deps.store.claim(&step.key, turn, &deps.worker, now, deps.lease).await? {
-        Claim::Mine { begun } => begun,
-        Claim::Settled(StepState::Failed | StepState::Skipped) => {
-            return Ok(Went::Failed(format!(
-                "step {} of rule `{}` had failed",
-                step.action.word(),
-                step.rule
-            )));
-        }
-        Claim::Settled(StepState::Superseded) => return Ok(Went::Superseded),
-        Claim::Settled(StepState::Folded) => return Ok(Went::Folded),
-        Claim::Settled(StepState::Unknown) => return Ok(Went::Unknown),
-        Claim::Settled(_) => return Ok(Went::Settled),
-        Claim::Held => return Ok(Went::Held),
-        Claim::Busy { until } => {
-            let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-            return Ok(Went::Busy(left.min(LOOK_AGAIN)));
-        }
-        Claim::Newer { event: newer } => {
-            let why = format!("event {newer} is newer and has already set this schedule");
-            return settle(deps, step, None, StepEnd::Superseded { why }).await;
-        }
+    let claim = deps.store.claim(&step.key, turn, &deps.worker, now, deps.lease).await?;
+    let begun = match begun(deps, step, claim).await? {
+        Ok(begun) => begun,
+        Err(went) => return Ok(went),
     };
     let repeatable = step.action.repeatable();
     if let Some(end) = StepEnd::untried(repeatable, begun) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::action::Action;
 use domain::breaker::Sign;
 use domain::event::Event;
-use domain::journal::{MayPost, Post, StepState, Storm, StormEnd, StormState, Telling};
+use domain::journal::{Claim, MayPost, Post, StepState, Storm, StormEnd, StormState, Telling};
 use domain::plan::{LIVE, Step};
 use domain::retry::LONGEST_ASKED;
 use domain::storm::pace::{Answer, Spell};
@@ -49,6 +49,8 @@ pub(crate) enum Of<'a> {
 pub(crate) enum May {
     /// With the turn in its line, if there is one.
     Try(Option<Held>),
+    /// It is settled, held or in other hands.
+    No(Claim),
     /// It is told with others of its kind.
     Folded,
     NotBefore(Timestamp),
@@ -71,6 +73,7 @@ pub(crate) async fn may_post(deps: &Deps, of: Of<'_>, step: &Step) -> Result<May
     loop {
         match deps.store.may_post(post, deps.clock.now()).await? {
             MayPost::Yes(spell) => return Ok(May::Try(spell.map(|spell| Held::new(line, spell)))),
+            MayPost::No(claim) => return Ok(May::No(claim)),
             MayPost::Folded => {
                 deps.metrics.step(SLACK, StepState::Folded.as_str());
                 deps.stormed.notify_one();

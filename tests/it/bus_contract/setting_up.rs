@@ -1,4 +1,5 @@
 use async_nats::jetstream::stream;
+use bus::permissions::Duty;
 use bus::topology::expected;
 use bus::{CheckError, ConnectError, ConsumeError, SetupError, check};
 
@@ -202,4 +203,36 @@ async fn what_was_to_be_changed_is_named_where_nats_refuses() {
     let error = setup(&bus, &three, Existing::Update).await.unwrap_err();
     assert!(matches!(error, SetupError::Refused(_)), "{error:?}");
     assert!(error.to_string().contains("(stream HOOKS: replicas is 1, expected 3)"), "{error}");
+}
+
+#[tokio::test]
+async fn to_try_what_one_may_changes_nothing_and_leaves_no_warning_with_the_server() {
+    let (server, bus) = set_up().await;
+    let held = |stream: StreamName| {
+        let raw = raw(&server);
+        async move {
+            let mut stream = raw.await.get_stream(stream.name()).await.unwrap();
+            let info = stream.info().await.unwrap();
+            (info.state.messages, info.state.last_sequence, info.state.consumer_count, info.config.clone())
+        }
+    };
+    raw(&server).await.publish("hooks.a.job.S.t", "{}".into()).await.unwrap().await.unwrap();
+    let said = server.log().len();
+    let before = futures_util::future::join_all(StreamName::ALL.map(held)).await;
+    for duty in [
+        Duty::Receive { endpoint: "hotglue" },
+        Duty::Quarantine { endpoint: "hotglue" },
+        Duty::Work,
+        Duty::Look,
+        Duty::Replay,
+        Duty::SetUp,
+    ]
+    .into_iter()
+    .chain(StreamName::ALL.map(Duty::Remove))
+    {
+        assert!(bus::permissions::missing(&bus, duty).await.unwrap().is_empty(), "{duty:?}");
+    }
+    assert_eq!(futures_util::future::join_all(StreamName::ALL.map(held)).await, before);
+    let log = server.log().split_off(said);
+    assert!(!log.contains("[WRN]") && !log.contains("[ERR]"), "{log}");
 }

@@ -309,7 +309,17 @@ pub(super) async fn what_a_person_threw_away_is_given_up_no_longer(store: &Store
     assert!(!store.discard(&id(1), LIVE, "jo", at(1)).await.unwrap(), "it was not given up");
     store.attempted(&id(1), LIVE, "w1", Outcome::Dead, Some("gone"), at(2)).await.unwrap();
     assert!(!store.discard(&id(1), "replay", "jo", at(3)).await.unwrap(), "not in that run");
-    assert!(store.discard(&id(1), LIVE, "jo", at(3)).await.unwrap());
+    let discarding: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.discard(&id(1), LIVE, "jo", at(3)).await.unwrap() })
+        })
+        .collect();
+    let mut discarded = 0;
+    for asked in discarding {
+        discarded += u32::from(asked.await.unwrap());
+    }
+    assert_eq!(discarded, 1, "whoever else does so at the same time has not");
     assert_eq!(row(store, 1).await.outcome, Outcome::Discarded);
     assert!(!store.discard(&id(1), LIVE, "jo", at(4)).await.unwrap(), "once");
     assert!(!store.resume(&id(1), LIVE, at(5)).await.unwrap());

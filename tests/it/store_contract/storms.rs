@@ -341,10 +341,10 @@ pub(super) async fn what_is_settled_held_or_in_other_hands_neither_folds_nor_tak
     store.claim(&done, None, "w", at(1), LEASE).await.unwrap();
     let end = StepEnd::Done { request: String::new(), answer: String::new() };
     store.settle(&done, None, "w", &end, at(1)).await.unwrap();
-    assert_eq!(ask(store, &done, Some(&fold), 2).await, MayPost::Yes(None));
+    assert_eq!(ask(store, &done, Some(&fold), 2).await, MayPost::No(Claim::Settled(Done)));
     let claimed = message(store, 2, "b").await;
     store.claim(&claimed, None, "w", at(2), LEASE).await.unwrap();
-    assert_eq!(ask(store, &claimed, Some(&fold), 3).await, MayPost::Yes(None));
+    assert_eq!(ask(store, &claimed, Some(&fold), 3).await, MayPost::No(Claim::Busy { until: at(2) + LEASE }));
     assert_eq!(states(store, 1..3).await, [Done, StepState::Claimed]);
     // Begun and never settled: it may have been posted, so that it is not told once more in a storm.
     assert_eq!(ask(store, &claimed, Some(&fold), 2 + 61).await, MayPost::Yes(None));
@@ -364,8 +364,8 @@ pub(super) async fn what_was_held_may_fold_once_it_is_released(store: &Store) {
     }
     assert_eq!(
         ask(store, &steps[1], Some(&fold), 3).await,
-        MayPost::Yes(None),
-        "the claim says that it is held"
+        MayPost::No(Claim::Held),
+        "no claim that follows a release without a new question has a turn"
     );
     assert_eq!(store.claim(&steps[1], None, "w", at(3), LEASE).await.unwrap(), Claim::Held);
     assert_eq!(store.release("rule", at(4)).await.unwrap(), 1);

@@ -56,7 +56,7 @@ impl House {
         let (nats, monitor) = (free_address()?, free_address()?);
         let (listen, ingest_admin, worker_admin) = (free_address()?, free_address()?, free_address()?);
         let http = local_http()?;
-        let mut processes = Processes::new(Lines::Kept(directory.path.clone()));
+        let mut processes = Processes::new(Lines::Kept(directory.path.clone())).bound();
         processes
             .start(NatsServer { program: nats_server, listen: nats, monitor, data: &directory.path }.spec()?)
             .await?;

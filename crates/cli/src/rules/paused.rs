@@ -1,6 +1,6 @@
 //! Rules that are paused: what is held of each, and what a person decides about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -91,19 +91,62 @@ async fn shown(common: &Common, store: &Store, args: &Args) -> Result<Option<Vec
         return Ok(None);
     }
     let held = store.held(rule).await?;
-    if !common.json && !held.is_empty() {
-        let mut table = Table::new(&["id", "~tenant", "run", "~action"]);
-        for step in &held {
-            table.row([
-                Cell::new(events::short(step.event.as_str())),
-                Cell::new(&step.tenant),
-                Cell::new(&step.run),
-                Cell::new(step.action.summary()),
-            ]);
-        }
-        table.print()?;
+    if !common.json {
+        print(&held)?;
     }
     Ok(Some(held))
+}
+
+fn print<'a>(held: impl IntoIterator<Item = &'a HeldStep>) -> Result<()> {
+    let mut held = held.into_iter().peekable();
+    if held.peek().is_none() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["id", "~tenant", "run", "~action"]);
+    for step in held {
+        table.row([
+            Cell::new(events::short(step.event.as_str())),
+            Cell::new(&step.tenant),
+            Cell::new(&step.run),
+            Cell::new(step.action.summary()),
+        ]);
+    }
+    Ok(table.print()?)
+}
+
+/// Asks until nothing more is held than what was shown: in a wave, what a person agrees to grows while they read.
+async fn agreed(
+    common: &Common,
+    store: &Store,
+    args: &Args,
+    mut held: Vec<HeldStep>,
+    question: impl Fn(&str) -> String,
+) -> Result<bool> {
+    loop {
+        if !output::agreed(&question(&said(&held)), args.yes)? {
+            output::note("nothing was changed");
+            return Ok(false);
+        }
+        if args.yes {
+            return Ok(true);
+        }
+        let now = store.held(&args.rule).await?;
+        let new = came(&held, &now);
+        if new.is_empty() {
+            return Ok(true);
+        }
+        output::note(format!("gluehook: {} came while you were asked", count(new.len(), "more action")));
+        if !common.json {
+            print(new.iter().copied())?;
+        }
+        held = now;
+    }
+}
+
+/// What is held now and was not before.
+fn came<'a>(before: &[HeldStep], now: &'a [HeldStep]) -> Vec<&'a HeldStep> {
+    let before: BTreeSet<_> = before.iter().map(|step| step.key.as_str()).collect();
+    now.iter().filter(|step| !before.contains(step.key.as_str())).collect()
 }
 
 /// `3 actions of 2 events, for 2 tenants`
@@ -140,15 +183,14 @@ async fn resume_in(common: &Common, store: &Store, args: &Args) -> Result<ExitCo
     }
     // Before anything is changed: who can't tell the workers changes nothing.
     let bus = Bus::connect(&common.bus, "gluehook").await?;
-    let question = format!("Have {} done, and let the rule act again?", said(&held));
-    if !output::agreed(&question, args.yes)? {
-        output::note("nothing was changed");
+    let question = |held: &str| format!("Have {held} done, and let the rule act again?");
+    if !agreed(common, store, args, held, question).await? {
         bus.drain().await;
         return Ok(ExitCode::FAILURE);
     }
     let now = Clock::system().now();
     store.release(&args.rule, now).await?;
-    // Once more: what came while a person was thinking is released too.
+    // Once more: what came in the moment before is released too.
     let sent = send(&bus, &store.held(&args.rule).await?, now).await;
     bus.drain().await;
     let Sent { events, gone } = sent.context(format!(
@@ -220,9 +262,8 @@ async fn drop_in(common: &Common, store: &Store, args: &Args, by: Option<&str>) 
         output::note(format!("{} would never be done, and the rule would act again", said(&held)));
         return Ok(ExitCode::SUCCESS);
     }
-    let question = format!("Never do {}, and let the rule act again?", said(&held));
-    if !output::agreed(&question, args.yes)? {
-        output::note("nothing was changed");
+    let question = |held: &str| format!("Never do {held}, and let the rule act again?");
+    if !agreed(common, store, args, held, question).await? {
         return Ok(ExitCode::FAILURE);
     }
     let by = by.filter(|by| !by.is_empty()).unwrap_or("a person");
@@ -235,4 +276,34 @@ async fn drop_in(common: &Common, store: &Store, args: &Args, by: Option<&str>) 
         output::note(format!("the rule acts again; {} dropped", count(dropped, "held action")));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::action::Action;
+    use domain::names::EventId;
+    use domain::plan::StepKey;
+
+    use super::*;
+
+    fn held(key: &str) -> HeldStep {
+        HeldStep {
+            event: EventId::from_text("e"),
+            run: "live".to_owned(),
+            env_id: "dev".to_owned(),
+            tenant: "t".to_owned(),
+            occurred_at: Timestamp::UNIX_EPOCH,
+            stream_sequence: 1,
+            key: StepKey(key.to_owned()),
+            action: Action::Slack { channel: None, text: "x".to_owned() },
+            released: false,
+        }
+    }
+
+    #[test]
+    fn what_came_while_a_person_was_asked_is_not_agreed_to() {
+        let (before, now) = ([held("a"), held("b")], [held("b"), held("c")]);
+        assert_eq!(came(&before, &now).iter().map(|step| step.key.as_str()).collect::<Vec<_>>(), ["c"]);
+        assert!(came(&now, &now[..1]).is_empty(), "what is gone is no reason to ask again");
+    }
 }

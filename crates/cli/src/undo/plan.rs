@@ -8,27 +8,41 @@ use domain::names::EventId;
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// All changes of one schedule, in the order in which they were carried out. Never empty.
+/// All changes of one schedule that were not undone before, in the order in which they were carried out. Never empty.
 #[derive(Debug)]
-pub(super) struct Wave(Vec<ScheduleChange>);
+pub(super) struct Wave {
+    changes: Vec<ScheduleChange>,
+    /// All of them were undone before, and then they are here to be told of.
+    undone: bool,
+}
 
 impl Wave {
     /// That of the newest event: what it set is what stands.
     pub(super) fn last(&self) -> &ScheduleChange {
-        let newest = self.0.iter().max_by_key(|change| (change.occurred_at, change.event.as_str()));
-        newest.unwrap_or(&self.0[0])
+        let newest = self.changes.iter().max_by_key(|change| (change.occurred_at, change.event.as_str()));
+        newest.unwrap_or(&self.changes[0])
     }
 }
 
-/// The changes by schedule.
-pub(super) fn waves(changes: Vec<ScheduleChange>) -> Vec<Wave> {
+/// The changes by schedule. `undone`: what was put back, the last time for each schedule counts.
+pub(super) fn waves(changes: Vec<ScheduleChange>, undone: &[ScheduleChange]) -> Vec<Wave> {
     let mut waves = BTreeMap::<_, Vec<_>>::new();
     for change in changes {
         if let Some(scope) = schedule_scope(&change.action) {
             waves.entry(scope).or_default().push(change);
         }
     }
-    waves.into_values().map(Wave).collect()
+    let undone_at = |scope: &str| {
+        let of = |change: &&ScheduleChange| schedule_scope(&change.action).as_deref() == Some(scope);
+        undone.iter().filter(of).map(|change| change.done_at).max()
+    };
+    let left = |(scope, changes): (String, Vec<ScheduleChange>)| {
+        let undone_at = undone_at(&scope);
+        let is_left = |change: &ScheduleChange| undone_at.is_none_or(|at| change.done_at > at);
+        let left: Vec<_> = changes.iter().filter(|change| is_left(change)).cloned().collect();
+        if left.is_empty() { Wave { changes, undone: true } } else { Wave { changes: left, undone: false } }
+    };
+    waves.into_iter().map(left).collect()
 }
 
 pub(super) fn place(action: &Action) -> Option<&Place> {
@@ -48,6 +62,9 @@ pub(super) struct Item {
     pub(super) event: EventId,
     #[serde(skip)]
     pub(super) occurred_at: Timestamp,
+    /// How it is, where hotglue says so: what differs from that when it is to be put back was changed meanwhile.
+    #[serde(skip)]
+    pub(super) present: Option<Before>,
     /// For people.
     pub(super) now: String,
     pub(super) then: Then,
@@ -69,13 +86,17 @@ pub(super) enum Then {
     Left {
         why: String,
     },
+    /// How it is now could not be read, and so not whether someone has changed it since.
+    Unread {
+        why: String,
+    },
 }
 
 impl Then {
     pub(super) fn action(&self) -> Option<&Action> {
         match self {
             Self::PutBack { action } => Some(action),
-            Self::AlreadySo | Self::Unknown { .. } | Self::Left { .. } => None,
+            Self::AlreadySo | Self::Unknown { .. } | Self::Left { .. } | Self::Unread { .. } => None,
         }
     }
 
@@ -89,6 +110,9 @@ impl Then {
             Self::AlreadySo => "is so already".to_owned(),
             Self::Unknown { why } => format!("can't be restored: {why}"),
             Self::Left { why } => format!("left: {why}"),
+            Self::Unread { why } => {
+                format!("not now: how it is can't be read, and someone may have changed it since ({why})")
+            }
         }
     }
 }
@@ -96,10 +120,9 @@ impl Then {
 /// `present`: the schedule as hotglue reports it now, or why it does not. `opposite`: what is not known is turned round.
 pub(super) fn item(wave: &Wave, present: Result<Before, String>, opposite: bool) -> Item {
     let last = wave.last();
-    let present = present.unwrap_or_else(|why| Before::No { why });
     let now = match &present {
-        Before::No { .. } => "?".to_owned(),
-        known => known.summary(),
+        Ok(Before::No { .. }) | Err(_) => "?".to_owned(),
+        Ok(known) => known.summary(),
     };
     let (tenant, flow_id) =
         place(&last.action).map(|place| (place.tenant.clone(), place.flow_id.clone())).unwrap_or_default();
@@ -114,15 +137,19 @@ pub(super) fn item(wave: &Wave, present: Result<Before, String>, opposite: bool)
         which,
         event: last.event.clone(),
         occurred_at: last.occurred_at,
+        present: present.ok(),
         now,
         then,
         result: None,
     }
 }
 
-fn then(wave: &Wave, present: &Before, opposite: bool) -> Then {
+fn then(wave: &Wave, present: &Result<Before, String>, opposite: bool) -> Then {
     let last = wave.last();
     let left = |why: String| Then::Left { why };
+    if wave.undone {
+        return left("it was undone before".to_owned());
+    }
     let Action::SetSchedule { place, which, connector_id, expression: set, enabled: was_set } = &last.action
     else {
         return left("it is no schedule".to_owned());
@@ -138,29 +165,49 @@ fn then(wave: &Wave, present: &Before, opposite: bool) -> Then {
         enabled,
     };
     // As it was before the first of them.
-    let (expression, enabled) = match wave.0.first().and_then(|change| change.before.as_ref()) {
+    let before = wave.changes.first().and_then(|change| change.before.as_ref());
+    let is_absent = matches!(present, Ok(Before::Absent));
+    if is_absent && matches!(before, Some(Before::Schedule { .. })) {
+        return left("it has been deleted since".to_owned());
+    }
+    let (expression, enabled) = match before {
         Some(Before::Schedule { expression, state }) if !state.is_empty() => {
             (Some(expression.clone()).filter(|expression| !expression.is_empty()), state == "ENABLED")
         }
         // What had not been there can't be taken away again, but it can be switched off.
         // With an expression it was put, and is there: who says that there is none can't be asked.
-        Some(Before::Absent) if *present == Before::Absent && set.is_none() => return Then::AlreadySo,
-        Some(Before::Absent) if *present != Before::Absent => (set.clone(), false),
+        Some(Before::Absent) if is_absent && set.is_none() => return Then::AlreadySo,
+        Some(Before::Absent) if !is_absent => (set.clone(), false),
         _ if opposite => (set.clone(), !was_set),
         before => return unknown(before),
     };
-    if let Before::Schedule { expression: present_expression, state } = present
-        && !state.is_empty()
-    {
-        let is_on = state == "ENABLED";
-        if is_on == enabled && expression.as_ref().is_none_or(|wanted| wanted == present_expression) {
-            return Then::AlreadySo;
+    match present {
+        Ok(Before::Schedule { expression: present_expression, state }) if !state.is_empty() => {
+            let is_on = state == "ENABLED";
+            if is_on == enabled && expression.as_ref().is_none_or(|wanted| wanted == present_expression) {
+                return Then::AlreadySo;
+            }
+            // What the rule left behind: where it set no expression, it kept the one that was there.
+            let kept = match &last.before {
+                Some(Before::Schedule { expression, .. }) => Some(expression),
+                Some(Before::Absent | Before::No { .. }) | None => None,
+            };
+            let expected = set.as_ref().or(kept).filter(|expression| !expression.is_empty());
+            if is_on != *was_set || expected.is_some_and(|expected| !is_same(expected, present_expression)) {
+                return left("someone has changed it by hand since".to_owned());
+            }
         }
-        if is_on != *was_set {
-            return left("someone has changed it by hand since".to_owned());
-        }
+        Ok(Before::Schedule { .. } | Before::Absent) => {}
+        _ if opposite => {}
+        Ok(Before::No { why }) | Err(why) => return Then::Unread { why: why.clone() },
     }
     Then::PutBack { action: back(expression, enabled) }
+}
+
+/// hotglue may write an expression in its own way.
+fn is_same(expression: &str, other: &str) -> bool {
+    let parts = |text: &str| text.replace('?', "*").split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    parts(expression) == parts(other)
 }
 
 fn unknown(before: Option<&Before>) -> Then {

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Claim;
 use crate::names::EventId;
 use crate::plan::StepKey;
 use crate::storm::MayFold;
@@ -25,11 +26,13 @@ pub struct Post<'a> {
 }
 
 /// What becomes of it, as written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MayPost {
-    /// It may be claimed and posted now; what turn it has in its line, which must be left. Also when it can't be claimed at
-    /// all: the claim says why.
+    /// It may be claimed and posted now; what turn it has in its line, which must be left.
     Yes(Option<Spell>),
+    /// It can't be claimed, and this is what a claim would be told. It has no turn: should it come free a moment later, it is to be asked
+    /// about again.
+    No(Claim),
     /// It is told with others of its kind ([`super::StepState::Folded`]).
     Folded,
     /// Others are before it, or Slack has asked for quiet.

@@ -107,7 +107,9 @@ async fn a_message_is_told_again_in_its_place_and_anew_when_it_is_gone() {
     let Told::Updated(receipt) = updated else { panic!("{updated:?}") };
     assert!(receipt.request.starts_with("POST chat.update {"), "{receipt:?}");
     assert_eq!(stage.slack.texts(), ["two"]);
-    for error in ["message_not_found", "cant_update_message", "edit_window_closed"] {
+    for error in
+        ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "is_archived"]
+    {
         stage.slack.next(Fault::slack_error(error));
         let told = stage.world.tell(None, Some(&message), "three").await.unwrap();
         assert!(matches!(&told, Told::Gone { why } if why.contains(error)), "{told:?}");

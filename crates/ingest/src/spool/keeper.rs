@@ -112,8 +112,25 @@ impl Keeper {
                 "no room can be kept free beside the spool {} for the time when its disk is full: {error}",
                 keeper.directory.display()
             );
+            keeper.without_reserve(&FileError::from(error));
         }
         Ok(keeper)
+    }
+
+    /// A full disk without a reserve: most likely it was given away for sending, before a restart. What is left of it is for what lies
+    /// there, and nothing is added meanwhile.
+    fn without_reserve(&mut self, error: &FileError) {
+        if let FileError::NoSpace(_) = error
+            && !self.index.is_empty()
+        {
+            let path = self.directory.join(NAME);
+            let why = format!(
+                "the spool file {} can't grow: the disk is full ({error}), and what room is left is for sending what lies there",
+                path.display()
+            );
+            self.trouble = Some(Trouble { why, since: Instant::now(), no_space: true });
+            self.released = true;
+        }
     }
 
     fn load(&mut self, file: File) -> Result<(), FileError> {

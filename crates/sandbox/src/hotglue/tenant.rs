@@ -73,6 +73,14 @@ impl TenantHandle {
         })
     }
 
+    /// Takes a schedule away.
+    pub fn without_schedule(self, scope: Option<&str>) -> Self {
+        let scope = scope.map(str::to_owned);
+        self.set(|tenant| {
+            tenant.schedules.remove(&scope);
+        })
+    }
+
     /// Puts a job, as the API would list it, into the tenant's list.
     pub fn with_job(self, job: Value) -> Self {
         self.set(|tenant| tenant.jobs.push(job))

@@ -27,7 +27,7 @@ fn schedule(expression: &str, state: &str) -> Before {
 }
 
 fn planned(changes: Vec<ScheduleChange>, present: Before, opposite: bool) -> Then {
-    let waves = waves(changes);
+    let waves = waves(changes, &[]);
     assert_eq!(waves.len(), 1);
     item(&waves[0], Ok(present), opposite).then
 }
@@ -54,6 +54,68 @@ fn what_a_newer_event_or_a_person_has_changed_since_is_left() {
     let then = planned(vec![off_before], schedule("cron(9)", "ENABLED"), false);
     assert!(matches!(&then, Then::Left { why } if why.contains("by hand")), "{then:?}");
     assert_eq!(planned(vec![change("a", 1, was())], schedule("cron(1)", "ENABLED"), false), Then::AlreadySo);
+}
+
+#[test]
+fn an_expression_that_a_person_has_changed_since_is_left_too() {
+    let was = schedule("cron(1 2 * * *)", "ENABLED");
+    let mut kept = change("a", 1, Some(was.clone()));
+    let Action::SetSchedule { expression, .. } = &mut kept.action else { panic!() };
+    *expression = None;
+    let then = planned(vec![kept.clone()], schedule("cron(9 9 * * *)", "DISABLED"), true);
+    assert!(matches!(&then, Then::Left { why } if why.contains("by hand")), "{then:?}");
+    let then = planned(vec![kept], schedule("cron(1  2 * * ?)", "DISABLED"), false);
+    assert!(matches!(then, Then::PutBack { .. }), "written in hotglue's own way: {then:?}");
+    let set = change("a", 1, Some(was));
+    let then = planned(vec![set], schedule("cron(9 9 * * *)", "DISABLED"), false);
+    assert!(matches!(&then, Then::Left { why } if why.contains("by hand")), "{then:?}");
+}
+
+#[test]
+fn what_was_deleted_since_is_not_made_anew() {
+    let off = change("a", 1, Some(schedule("cron(1)", "ENABLED")));
+    for opposite in [false, true] {
+        let then = planned(vec![off.clone()], Before::Absent, opposite);
+        assert!(matches!(&then, Then::Left { why } if why.contains("deleted")), "{then:?}");
+    }
+}
+
+#[test]
+fn what_can_not_be_read_now_is_put_back_only_when_asked() {
+    let off = change("a", 1, Some(schedule("cron(1)", "ENABLED")));
+    let waves = waves(vec![off], &[]);
+    for present in [Err("502".to_owned()), Ok(Before::No { why: "502".to_owned() })] {
+        let planned = item(&waves[0], present.clone(), false);
+        assert!(planned.then.said().starts_with("not now: ") && planned.then.said().contains("502"));
+        assert_eq!(item(&waves[0], present, true).then, Then::PutBack { action: action(true) });
+    }
+}
+
+#[test]
+fn what_was_undone_before_is_not_undone_again() {
+    let was = || Some(schedule("cron(1)", "ENABLED"));
+    let undo = |second| ScheduleChange { action: action(true), ..change("a", second, None) };
+    // Since then, a person has switched it off.
+    let present = || Ok(schedule("cron(1)", "DISABLED"));
+    let all = waves(vec![change("a", 1, was())], &[undo(2)]);
+    let then = item(&all[0], present(), false).then;
+    assert!(matches!(&then, Then::Left { why } if why.contains("undone before")), "{then:?}");
+    // What the rule did later is its own, from how it was then.
+    let again = change("a", 5, Some(schedule("cron(1)", "DISABLED")));
+    let all = waves(vec![change("a", 1, was()), again], &[undo(2), undo(3)]);
+    assert_eq!(item(&all[0], present(), false).then, Then::AlreadySo);
+    let other = ScheduleChange {
+        action: Action::SetSchedule {
+            place: Place { env_id: "dev".to_owned(), flow_id: "f".to_owned(), tenant: "other".to_owned() },
+            which: Which::Source,
+            connector_id: None,
+            expression: None,
+            enabled: true,
+        },
+        ..undo(9)
+    };
+    let all = waves(vec![change("a", 1, was())], &[other]);
+    assert!(matches!(item(&all[0], present(), false).then, Then::PutBack { .. }));
 }
 
 #[test]

@@ -116,6 +116,76 @@ fn a_question_whose_answer_is_lost_keeps_nobody_out_for_ever() {
     assert_eq!(breaker.permit("a", at(121_000)), Permit::Yes);
 }
 
+/// An open breaker whose question is answered, and the time: two tenants are there to be probed, in turns, and both fail.
+fn two_are_probed(breaker: &mut Breaker, from: i64, question: Sign) -> i64 {
+    let mut now = from;
+    while breaker.is_open() && now < from + 120_000 {
+        if breaker.asks(at(now)) {
+            breaker.heard(question, at(now));
+        }
+        for tenant in ["a", "b"] {
+            if breaker.permit(tenant, at(now)) == Permit::Yes && breaker.is_open() {
+                breaker.saw(tenant, Sign::Failing, at(now));
+            }
+        }
+        now += 250;
+    }
+    now
+}
+
+fn opened_by_two(breaker: &mut Breaker) {
+    for tenant in ["a", "b", "a", "b", "a"] {
+        breaker.saw(tenant, Sign::Failing, at(0));
+    }
+    assert!(breaker.is_open());
+}
+
+#[test]
+fn two_tenants_who_are_alone_there_and_both_fail_are_broken_themselves() {
+    let mut breaker = Breaker::with_question();
+    opened_by_two(&mut breaker);
+    let now = two_are_probed(&mut breaker, 0, Sign::Well);
+    assert!(now <= 15_000 && !breaker.is_open(), "{now} {breaker:?}");
+    for tenant in ["a", "b"].repeat(10) {
+        assert_eq!(breaker.permit(tenant, at(now)), Permit::Yes);
+        assert!(!breaker.saw(tenant, Sign::Failing, at(now)), "they answer for it");
+    }
+    // Whoever else comes is not held up, and not thought less of.
+    for round in 0..20 {
+        assert!(!breaker.saw(if round % 2 == 0 { "c" } else { "a" }, Sign::Well, at(now)));
+    }
+    for tenant in ["c", "d", "c", "d"] {
+        assert!(!breaker.saw(tenant, Sign::Failing, at(now)));
+    }
+    assert!(breaker.saw("c", Sign::Failing, at(now)));
+}
+
+#[test]
+fn of_a_third_who_fails_before_anyone_is_answered_it_was_an_outage() {
+    let mut breaker = Breaker::with_question();
+    opened_by_two(&mut breaker);
+    let now = two_are_probed(&mut breaker, 0, Sign::Well);
+    assert!(breaker.saw("c", Sign::Failing, at(now)), "and no attempt of it counts");
+    two_are_probed(&mut breaker, now, Sign::Well);
+    assert!(breaker.is_open(), "{breaker:?}");
+    breaker.saw("c", Sign::Well, at(now));
+    assert!(!breaker.is_open());
+}
+
+#[test]
+fn who_is_there_to_be_probed_is_taken_for_broken_only_on_a_good_answer() {
+    for (question, mut breaker) in [
+        (Sign::Refused, Breaker::with_question()),
+        (Sign::Failing, Breaker::with_question()),
+        // Nobody can be asked.
+        (Sign::Well, Breaker::default()),
+    ] {
+        opened_by_two(&mut breaker);
+        two_are_probed(&mut breaker, 0, question);
+        assert!(breaker.is_open(), "{question:?} {breaker:?}");
+    }
+}
+
 /// What the outside does to those who call it.
 #[derive(Debug, Clone, Copy)]
 struct Outside {
@@ -168,16 +238,25 @@ fn ten_minutes(breaker: &mut Breaker, outside: Outside, step: i64) -> Told {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// A service that answers the question and fails every call is probed no more often than one that answers nothing, and
-    /// no event has to answer for it.
+    /// A service that answers the question and fails every call of more than two is probed no more often than one that answers
+    /// nothing, and no event has to answer for it.
     #[test]
-    fn a_question_that_is_answered_while_all_calls_fail_burns_no_attempts(tenants in 2usize..40, step in 200i64..2_000) {
+    fn a_question_that_is_answered_while_all_calls_fail_burns_no_attempts(tenants in 3usize..40, step in 200i64..2_000) {
         let outside = Outside { broken: tenants, tenants, question: Sign::Well };
         let told = ten_minutes(&mut Breaker::with_question(), outside, step);
         // Pauses of 1, 2, 4, 8, 16 and then 30 seconds.
         prop_assert!(told.calls <= usize::try_from(TRIP).unwrap() + PROBES * 25, "{told:?}");
         prop_assert!(told.blamed < usize::try_from(TRIP).unwrap(), "{told:?}");
         prop_assert!(told.questions <= 25, "{told:?}");
+    }
+
+    /// Nobody waits for ever: where so few are there, it is theirs, and each of their events comes to an end.
+    #[test]
+    fn two_whose_calls_all_fail_answer_for_it_when_the_question_is_answered(tenants in 1usize..3, step in 200i64..2_000) {
+        let outside = Outside { broken: tenants, tenants, question: Sign::Well };
+        let told = ten_minutes(&mut Breaker::with_question(), outside, step);
+        let rounds = usize::try_from(600_000 / step).unwrap();
+        prop_assert!(told.blamed > rounds * tenants * 9 / 10, "{told:?}");
     }
 
     /// While the question is not answered, no call is made.

@@ -176,6 +176,37 @@ fn a_second_ingest_on_the_same_spool_is_refused_with_the_flag_to_change() {
     );
 }
 
+#[test]
+fn started_anew_on_a_disk_that_is_still_full_it_takes_nothing_before_there_is_room_to_delete() {
+    let home = tempfile::tempdir().unwrap();
+    let mut keeper = open(home.path(), LARGE);
+    store(&mut keeper, [1, 2], Instant::now());
+    drop(keeper);
+    // The room was given away for sending, and no other is to be had.
+    let reserve = home.path().join("spool.reserve");
+    fs::remove_file(&reserve).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &reserve).unwrap();
+    let mut keeper = open(home.path(), LARGE);
+    let start = Instant::now();
+    let why = match keeper.turn(vec![append(3)], vec![], start).remove(0) {
+        Err(NotSpooled::Disk(why)) => why,
+        taken => panic!("{taken:?}"),
+    };
+    assert!(why.contains("can't grow: the disk is full"), "{why}");
+    assert_eq!(keeper.stats().trouble, Some(why));
+    // It is full at the next look, too.
+    std::os::unix::fs::symlink("/dev/full", &reserve).unwrap();
+    assert!(keeper.turn(vec![append(3)], vec![], start + AFTER_FULL)[0].is_err());
+    let taken = take(&mut keeper, start);
+    assert_eq!(numbers(&taken), [1, 2], "what lies there goes out");
+    keeper.turn(vec![], vec![Settled::Stored { place: taken[0].0, epoch: 0 }], start + AFTER_FULL);
+    assert!(keeper.turn(vec![append(3)], vec![], start + AFTER_FULL)[0].is_err(), "not the room of the rest");
+    assert_eq!(store(&mut keeper, [3], start + 3 * AFTER_FULL), [false]);
+    assert_eq!(fs::metadata(&reserve).unwrap().len(), 1 << 20);
+    drop(keeper);
+    assert_eq!(look(home.path()).unwrap(), [2, 3]);
+}
+
 /// Opens what may be damaged: what it holds, or the sentence.
 fn look(directory: &Path) -> Result<Vec<u64>, String> {
     let mut keeper =

@@ -1,0 +1,56 @@
+//! `gluehook up` runs everything on one machine, and leaves nothing running when it is gone.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use tests::program::{PATIENCE, Program};
+use tests::stage::secrets;
+
+const CONFIG: &str =
+    "[[endpoint]]\nname = \"hotglue\"\nsource = \"hotglue\"\nsecrets = [\"env:HOTGLUE_WEBHOOK_SECRET\"]\n";
+
+/// Ports of nats-server, ingest, its probes and those of the worker, which nobody uses right now.
+fn free_ports() -> Vec<u16> {
+    let free: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    free.iter().map(|free| free.local_addr().unwrap().port()).collect()
+}
+
+fn up(home: &Path, ports: &[u16]) -> Program {
+    std::fs::write(home.join("gluehook.toml"), CONFIG).unwrap();
+    let at = |name: &str| home.join(name).display().to_string();
+    let flags = [
+        "up".to_owned(),
+        format!("--config={}", at("gluehook.toml")),
+        format!("--data={}", at("data")),
+        format!("--database-url=sqlite://{}", at("gluehook.db")),
+        format!("--nats-server={}", tests::nats::program().unwrap().display()),
+        format!("--nats-url=nats://127.0.0.1:{}", ports[0]),
+        format!("--listen=127.0.0.1:{}", ports[1]),
+        format!("--ingest-admin-listen=127.0.0.1:{}", ports[2]),
+        format!("--worker-admin-listen=127.0.0.1:{}", ports[3]),
+    ];
+    Program::start("gluehook", &flags, &secrets())
+}
+
+async fn until_nobody_listens(ports: &[u16]) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while let Some(port) = ports.iter().find(|port| TcpStream::connect(("127.0.0.1", **port)).is_ok()) {
+        assert!(tokio::time::Instant::now() < deadline, "someone still listens on {port}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_it_leaves_nothing_running_and_the_next_one_starts() {
+    let home = tempfile::tempdir().unwrap();
+    let ports = free_ports();
+    let mut first = up(home.path(), &ports);
+    first.line("Gluehook is running").await;
+    first.kill().await;
+    until_nobody_listens(&ports).await;
+    let mut next = up(home.path(), &ports);
+    next.line("Gluehook is running").await;
+    assert!(next.stop().await.success(), "{}", next.log());
+    until_nobody_listens(&ports).await;
+}
