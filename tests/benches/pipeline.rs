@@ -7,7 +7,9 @@
 //! 4. Memory at rest.
 //! 5. The journal against a broker that syncs every message.
 //!
-//! `door`, `drain` or `durability` alone: `cargo xtask bench -- door`.
+//! 6. A backtest over a million recorded events.
+//!
+//! `door`, `drain`, `durability` or `backtest` alone: `cargo xtask bench -- door`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -35,6 +37,8 @@ use tests::stage::{Setting, Stage, WEBHOOK_SECRET};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "pipeline/backtest.rs"]
+mod backtest;
 #[path = "pipeline/durability.rs"]
 mod durability;
 
@@ -51,6 +55,10 @@ fn main() {
         (Some("reference"), Some(url)) => runtime.block_on(reference(url)),
         (Some("door"), _) => runtime.block_on(door()),
         (Some("drain"), _) => runtime.block_on(drain()),
+        (Some("backtest"), events) => {
+            let events = events.and_then(|events| events.parse().ok()).unwrap_or(backtest::EVENTS);
+            runtime.block_on(backtest::measure(events));
+        }
         (Some("durability"), _) => runtime.block_on(durability::compare()),
         _ => runtime.block_on(all()),
     }
@@ -61,6 +69,7 @@ async fn all() {
     door().await;
     drain().await;
     durability::compare().await;
+    backtest::measure(backtest::EVENTS).await;
 }
 
 /// A handler that only publishes and awaits the acknowledgement: no verification, no parsing, plain axum.

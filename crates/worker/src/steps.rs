@@ -268,8 +268,8 @@ async fn in_turn(
             let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
             return Ok(Went::Busy(left.min(LOOK_AGAIN)));
         }
-        Claim::Newer { event: newer } => {
-            let why = format!("event {newer} is newer and has already set this schedule");
+        Claim::Newer { event, same_moment } => {
+            let why = Claim::gives_way_to(&event, same_moment);
             return settle(deps, step, None, StepEnd::Superseded { why }).await;
         }
     };
