@@ -4,6 +4,7 @@ mod page;
 mod recorded;
 
 use std::borrow::Cow;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "payload")]
     current: bool,
 
-    /// Explain a webhook's body in a file in place of a recorded event
+    /// Explain a webhook's body in a file, or - for stdin, in place of a recorded event
     #[arg(long, value_name = "FILE", conflicts_with = "id")]
     payload: Option<PathBuf>,
 
@@ -152,8 +153,14 @@ fn of_file(
     facts: Option<&Path>,
     now: Timestamp,
 ) -> Result<Explained> {
-    let body = std::fs::read(payload)
-        .map_err(|error| Misused(format!("the payload {} can't be read: {error}", payload.display())))?;
+    let read = if payload == Path::new("-") {
+        let mut body = Vec::new();
+        std::io::stdin().read_to_end(&mut body).map(|_| body)
+    } else {
+        std::fs::read(payload)
+    };
+    let body =
+        read.map_err(|error| Misused(format!("the payload {} can't be read: {error}", payload.display())))?;
     let facts = match facts {
         Some(path) => read_facts(path)?,
         None => Facts::default(),

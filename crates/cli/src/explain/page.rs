@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use domain::action::Action;
+use domain::facts::Need;
 use domain::journal::{StepRecord, StepState};
 use domain::plan::{LIVE, RuleVerdict, Verdict};
 use domain::rulebook::{LineExplanation, RuleExplanation, StepExplanation};
@@ -74,7 +75,7 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
         rule.lines.iter().for_each(|line| lines.extend(of_line(line, "    ", today)));
         if let Some(changed) = &rule.changed {
             lines.push(dim("    changed"));
-            lines.extend(of_line(changed, "      ", today));
+            lines.extend(of_value(changed, "      ", today));
         }
     }
     let recorded = explained.recorded.iter().find(|recorded| recorded.rule == rule.name);
@@ -91,7 +92,8 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     done.sort_by_key(|record| record.step.place);
     let mut would = recorded.map(of_shadow).unwrap_or_default();
     if !rule.steps.is_empty() || !done.is_empty() || !would.is_empty() {
-        lines.push(dim("    steps"));
+        let silent = matches!(rule.verdict, Some(Verdict::Silenced { .. })) && done.is_empty();
+        lines.push(dim(if silent { "    steps, were it not kept silent" } else { "    steps" }));
     }
     for (number, step) in rule.steps.iter().enumerate() {
         lines.extend(of_step(number + 1, step, &mut done, &mut would, today));
@@ -134,6 +136,16 @@ fn of_line(line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
         Some(false) => red("✗"),
         None => yellow("?"),
     };
+    marked(&mark, line, indent, today)
+}
+
+/// The expression of `changed`, which is no condition.
+fn of_value(line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
+    let mark = if line.held.is_some() { dim("·") } else { yellow("?") };
+    marked(&mark, line, indent, today)
+}
+
+fn marked(mark: &str, line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
     let mut lines = vec![format!("{indent}{mark} {}", in_one_line(&line.text))];
     if let Some(why) = &line.why {
         lines.push(format!("{indent}    {}", yellow(first_line(why))));
@@ -285,7 +297,11 @@ fn conclusion(rules: &[RuleExplanation]) -> Vec<String> {
         ("Matched in shadow:", names(|rule| matches!(rule.verdict, Some(Verdict::Shadow { .. })))),
         ("Could not be carried out:", names(|rule| matches!(rule.verdict, Some(Verdict::Broken { .. })))),
         ("Kept silent:", silenced),
-        ("Depends on what hotglue would say:", names(|rule| rule.verdict.is_none())),
+        (
+            "Depends on what hotglue would say:",
+            names(|rule| rule.verdict.is_none() && !asks_the_log_alone(rule)),
+        ),
+        ("Depends on the value of `changed` that was last seen:", names(asks_the_log_alone)),
     ];
     let mut lines = Vec::new();
     for (what, names) in told.into_iter().filter(|(_, names)| !names.is_empty()) {
@@ -305,6 +321,12 @@ fn conclusion(rules: &[RuleExplanation]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// hotglue has said all that it was asked; the event log knows the rest.
+fn asks_the_log_alone(rule: &RuleExplanation) -> bool {
+    let of_log = |need: &Need| matches!(need, Need::LastValue { .. });
+    rule.verdict.is_none() && !rule.would_ask.is_empty() && rule.would_ask.iter().all(of_log)
 }
 
 /// The first condition that failed.

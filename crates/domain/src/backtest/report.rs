@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{Deeds, Difference, meaning};
+use crate::action::Action;
 use crate::facts::Need;
 use crate::names::EventId;
 use crate::rulebook::Outlook;
@@ -262,13 +263,24 @@ fn oldest(known: (&mut Vec<i64>, &mut Vec<EventId>), more: (Vec<i64>, Vec<EventI
     (*rows, *examples) = all.into_iter().unzip();
 }
 
-/// Both in one line; where their summaries are alike, whole.
-fn told_apart(before: &crate::action::Action, after: &crate::action::Action) -> (String, String) {
+/// Both in one line: where their summaries are alike, by the first line of their texts that differs, else whole.
+fn told_apart(before: &Action, after: &Action) -> (String, String) {
     let (one, two) = (before.summary(), after.summary());
     if one != two {
         return (one, two);
     }
-    let whole = |action: &crate::action::Action| serde_json::to_string(action).unwrap_or_default();
+    if let (Action::Slack { text: before, .. }, Action::Slack { text: after, .. }) = (before, after) {
+        let most = before.lines().count().max(after.lines().count());
+        let lines = before.lines().map(Some).chain(std::iter::repeat(None));
+        let others = after.lines().map(Some).chain(std::iter::repeat(None));
+        let differing = lines.zip(others).take(most).enumerate().find(|(_, (one, other))| one != other);
+        if let Some((place, (one, other))) = differing {
+            let told =
+                |line: Option<&str>| format!("Slack, line {}: {}", place + 1, line.unwrap_or("(none)"));
+            return (told(one), told(other));
+        }
+    }
+    let whole = |action: &Action| serde_json::to_string(action).unwrap_or_default();
     (whole(before), whole(after))
 }
 

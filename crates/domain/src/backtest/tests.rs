@@ -156,7 +156,7 @@ fn reports_of_parts_add_up_and_keep_the_oldest_examples() {
 
 #[test]
 fn what_cannot_be_evaluated_is_counted_by_rulebook_rule_and_line_with_the_oldest_events() {
-    let old = Rulebook::parse(&slack("a", "payload.n > 3", "x")).unwrap();
+    let old = Rulebook::parse(&slack("a", "payload.n.o > 3", "x")).unwrap();
     let new = slack("a", "event.failed\",\"payload.nope", "x");
     let new = Rulebook::parse(&[new, slack("b", "true", "{{ payload.nope }}")].concat()).unwrap();
     let part = |rows: &[i64]| {
@@ -218,6 +218,25 @@ fn what_another_rule_does_in_its_place_is_told_as_moved() {
     let mut both = report.clone();
     both.add(report, 3);
     assert_eq!(both.moved, [(("a".to_owned(), "b".to_owned()), 2)].into());
+}
+
+#[test]
+fn texts_that_begin_alike_are_told_apart_by_the_first_line_that_differs() {
+    let event = job(&json!({}));
+    let told = |before: &str, after: &str| {
+        let deeds = |text: &str| {
+            let slack = Action::Slack { channel: None, text: text.to_owned() };
+            vec![("r".to_owned(), Outlook::Acts(vec![slack]))]
+        };
+        let (before, after) = (deeds(before), deeds(after));
+        let mut report = Report::default();
+        report.count((1, &event.id, "t"), (&before, &after), compare(&before, &after), 3);
+        let example = report.tallies.values().next().unwrap().examples[0].clone();
+        [example.before.unwrap(), example.after.unwrap()]
+    };
+    assert_eq!(told("a\nb\nc", "a\nB\nc"), ["Slack, line 2: b", "Slack, line 2: B"]);
+    assert_eq!(told("a\nb", "a"), ["Slack, line 2: b", "Slack, line 2: (none)"]);
+    assert_eq!(told("a", "b"), ["Slack: a", "Slack: b"]);
 }
 
 #[test]

@@ -296,8 +296,11 @@ fn an_explanation_shows_every_line_and_what_it_read() {
     let link = rule("link-made");
     assert!(
         link.lines[3].held.is_none()
-            && link.lines[3].why.as_deref().is_some_and(|why| why.contains("would ask"))
+            && link.lines[3].why.as_deref().is_some_and(|why| why.contains("not looked at"))
     );
+    let config = rule("config-invalid");
+    let changed = config.changed.as_ref().and_then(|line| line.why.as_deref());
+    assert!(changed.is_some_and(|why| why.contains("would ask")), "{config:?}");
     assert!(serde_json::to_string(&said).is_ok());
 }
 
