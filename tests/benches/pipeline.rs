@@ -6,9 +6,10 @@
 //! 3. Reading and deciding, per event.
 //! 4. Memory at rest.
 //! 5. The journal against a broker that syncs every message.
-//! 6. A back-test over a million recorded events.
 //!
-//! `door`, `drain`, `durability` or `rehearsal` alone: `cargo xtask bench -- door`.
+//! 6. A backtest over a million recorded events.
+//!
+//! `door`, `drain`, `durability` or `backtest` alone: `cargo xtask bench -- door`.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -36,17 +37,16 @@ use tests::stage::{Setting, Stage, WEBHOOK_SECRET};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+#[path = "pipeline/backtest.rs"]
+mod backtest;
 #[path = "pipeline/durability.rs"]
 mod durability;
-#[path = "pipeline/rehearsal.rs"]
-mod rehearsal;
 
 const CONNECTIONS: usize = 64;
 const REQUESTS: usize = 20_000;
 const ROUNDS: usize = 5;
 const QUIET: usize = 100_000;
 const ACTING: usize = 2_000;
-const REHEARSED: u64 = 1_000_000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -55,11 +55,11 @@ fn main() {
         (Some("reference"), Some(url)) => runtime.block_on(reference(url)),
         (Some("door"), _) => runtime.block_on(door()),
         (Some("drain"), _) => runtime.block_on(drain()),
-        (Some("durability"), _) => runtime.block_on(durability::compare()),
-        (Some("rehearsal"), events) => {
-            let events = events.map_or(REHEARSED, |events| events.parse().expect("a number of events"));
-            runtime.block_on(rehearsal::play(events));
+        (Some("backtest"), events) => {
+            let events = events.and_then(|events| events.parse().ok()).unwrap_or(backtest::EVENTS);
+            runtime.block_on(backtest::measure(events));
         }
+        (Some("durability"), _) => runtime.block_on(durability::compare()),
         _ => runtime.block_on(all()),
     }
 }
@@ -69,7 +69,7 @@ async fn all() {
     door().await;
     drain().await;
     durability::compare().await;
-    rehearsal::play(REHEARSED).await;
+    backtest::measure(backtest::EVENTS).await;
 }
 
 /// A handler that only publishes and awaits the acknowledgement: no verification, no parsing, plain axum.

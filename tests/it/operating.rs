@@ -73,8 +73,19 @@ async fn a_run_is_seen_and_called_off_before_any_worker_takes_it() {
     let replayed = json(&stage, &["replay", "--since", "1h", "--run", "r1", "--yes"]).await;
     assert_eq!((&replayed["run"], &replayed["replayed"]), (&json!("r1"), &json!(5)));
     let runs = json(&stage, &["replay", "list"]).await;
-    assert_eq!(runs, json!([{"run": "r1", "events": 5, "waiting": 5, "in_hand": 0}]));
     let status = json(&stage, &["replay", "status", "r1"]).await;
+    let started = &status["started"];
+    assert!(started.is_string(), "{status}");
+    let listed =
+        json!([{"run": "r1", "started": started, "events": 5, "settled": 0, "waiting": 5, "in_hand": 0}]);
+    assert_eq!(runs, listed);
+    // Listed by when they were begun, not by name.
+    json(&stage, &["replay", "--since", "1h", "--run", "a2", "--yes"]).await;
+    let runs = json(&stage, &["replay", "list"]).await;
+    assert_eq!((&runs[0]["run"], &runs[1]["run"]), (&json!("a2"), &json!("r1")), "{runs}");
+    let (_, table, _) = stage.gluehook(&["replay", "list"]).await;
+    assert!(table.starts_with("RUN") && table.contains("STARTED"), "{table}");
+    json(&stage, &["replay", "cancel", "a2"]).await;
     assert_eq!(status["progress"], json!({"events": 5, "settled": 0, "in_hand": 0, "waiting": 5}));
 
     let off = json(&stage, &["replay", "cancel", "r1"]).await;

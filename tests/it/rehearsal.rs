@@ -1,5 +1,7 @@
 //! Rules that are checked, explained, tried on the past, and tested with what came in.
 
+mod needing_a_person;
+
 use domain::journal::Outcome;
 use sandbox::webhook;
 use serde_json::{Value, json};
@@ -257,14 +259,20 @@ async fn a_fact_that_was_never_read_is_unknown_unless_hotglue_may_be_asked() {
     let rules = file(&stage, "rules.toml", &format!("{}{rules}", shipped()));
     let asked = || stage.hotglue.calls().len();
     let before = asked();
-    let found = json_of(&stage, 0, &["rules", "backtest", &rules]).await;
+    let found = json_of(&stage, 1, &["rules", "backtest", &rules]).await;
     assert_eq!((&found["unknown_events"], &found["differs"], asked()), (&json!(1), &json!(false), before));
+    assert_eq!(found["findings"], json!(["unknown"]));
+    json_of(&stage, 0, &["rules", "backtest", &rules, "--allow", "unknown,pauses"]).await;
     assert_eq!(
         found["unknown"][0],
         json!({"rule": "told", "events": 1, "facts": ["state_is_null"], "examples": [id]})
     );
     let (_, said, _) = stage.gluehook(&["rules", "backtest", &rules]).await;
     assert!(said.contains("unknown for 1 event: told depends on tenant.state_is_null"), "{said}");
+    assert!(
+        said.contains(&format!("; such as {}", &id[..12])) && said.contains("exit code 1, for: unknown"),
+        "{said}"
+    );
 
     let found = json_of(&stage, 1, &["rules", "backtest", &rules, "--ask-hotglue"]).await;
     assert_eq!(

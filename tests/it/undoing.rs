@@ -81,6 +81,8 @@ async fn a_change_is_noted_and_undone(postgres: bool) {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["other_runs"].as_array().map(Vec::len), Some(2), "{told}");
     assert_eq!(told["other_runs"][0]["undid"], json!("off"));
+    assert_eq!(told["other_runs"][0]["became"], json!("1 step done"), "{told}");
+    assert!(told["other_runs"][1]["at"].is_string() && told["other_runs"][1]["became"].is_string(), "{told}");
     let (code, _, said) = stage.gluehook(&["explain", &id, "--run", "undo-17…"]).await;
     assert!(code == 1 && said.contains("was shortened where it was shown"), "{said}");
     let (code, _, said) = stage.gluehook(&["explain", &id, "--facts", "facts.toml"]).await;

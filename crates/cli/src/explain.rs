@@ -4,6 +4,7 @@ mod page;
 mod recorded;
 
 use std::borrow::Cow;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use domain::config::Config;
 use domain::envelope::{Envelope, Source};
 use domain::event::{self, Event};
 use domain::facts::Facts;
-use domain::journal::StepRecord;
+use domain::journal::{Outcome, StepRecord};
 use domain::plan::{LIVE, RuleVerdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
 use domain::signature::{Proof, verify};
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "payload")]
     current: bool,
 
-    /// Explain a webhook's body in a file in place of a recorded event
+    /// Explain a webhook's body in a file, or - for stdin, in place of a recorded event
     #[arg(long, value_name = "FILE", conflicts_with = "id")]
     payload: Option<PathBuf>,
 
@@ -54,8 +55,8 @@ struct Explained {
     decided_at: Option<Timestamp>,
     /// Version of the rulebook that decided, also where no rule took the event.
     decided_by: Option<String>,
-    /// Version of the rules of today.
-    current_rulebook: String,
+    /// Version of the rules of today; none when their file can't be read.
+    current_rulebook: Option<String>,
     /// What a reader must know of how this came about.
     notes: Vec<String>,
     /// Why the body is no event at all: no rule was asked.
@@ -79,7 +80,14 @@ struct Explained {
 #[derive(Debug, Serialize)]
 struct OtherRun {
     run: String,
-    decided_at: Timestamp,
+    /// When it was decided; of a run in which nothing was decided, its last attempt.
+    at: Timestamp,
+    /// None when nothing was decided in it.
+    decided_at: Option<Timestamp>,
+    /// Of the last attempt; none where a worker made none, as in an undo.
+    outcome: Option<Outcome>,
+    /// What became of it, in words.
+    became: String,
     /// The rule whose change of a schedule it undid; none = the event was decided anew.
     undid: Option<String>,
     /// What shows it.
@@ -96,10 +104,10 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         .into());
     }
     let config = load_config_if_there(&common.config)?.config;
-    let current = load_rulebook(common.rules.as_deref())?;
+    let current = load_rulebook(common.rules.as_deref());
     let clock = Clock::system();
     let explained = match (&args.payload, &args.id) {
-        (Some(payload), _) => of_file(&config, &current, payload, args.facts.as_deref(), clock.now())?,
+        (Some(payload), _) => of_file(&config, &current?, payload, args.facts.as_deref(), clock.now())?,
         (None, Some(id)) => {
             let wanted = recorded::Wanted { id, run: args.run.as_deref(), with_current: args.current };
             match recorded::explain(common, &config, current, wanted).await? {
@@ -158,8 +166,14 @@ fn of_file(
     facts: Option<&Path>,
     now: Timestamp,
 ) -> Result<Explained> {
-    let body = std::fs::read(payload)
-        .map_err(|error| Misused(format!("the payload {} can't be read: {error}", payload.display())))?;
+    let read = if payload == Path::new("-") {
+        let mut body = Vec::new();
+        std::io::stdin().read_to_end(&mut body).map(|_| body)
+    } else {
+        std::fs::read(payload)
+    };
+    let body =
+        read.map_err(|error| Misused(format!("the payload {} can't be read: {error}", payload.display())))?;
     let facts = match facts {
         Some(path) => read_facts(path)?,
         None => Facts::default(),
@@ -193,7 +207,7 @@ fn of_body(
         run: LIVE.to_owned(),
         decided_at: None,
         decided_by: None,
-        current_rulebook: rulebook.version().to_owned(),
+        current_rulebook: Some(rulebook.version().to_owned()),
         notes: Vec::new(),
         unreadable: unreadable(&envelope, config)
             .map(|why| format!("{why}; sent as a webhook, it would go to the dead letters")),

@@ -255,8 +255,8 @@ async fn put_back(
     let me = format!("gluehook undo {}", std::process::id());
     match store.claim(&step.key, turn, &me, clock.now(), LEASE).await? {
         Claim::Mine { .. } => {}
-        Claim::Newer { event } => {
-            let why = format!("event {event} is newer and has changed this schedule");
+        Claim::Newer { event, same_moment } => {
+            let why = Claim::gives_way_to(&event, same_moment);
             store
                 .settle(&step.key, None, &me, &StepEnd::Superseded { why: why.clone() }, clock.now())
                 .await?;

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 pub use self::limits::{Limited, Pausing, Touches};
-pub use self::report::{Change, Example, Report, Tally, Unknown};
+pub use self::report::{Book, Change, Example, Report, Tally, Unknown, Wrong};
 use crate::action::Action;
 use crate::event::Event;
 use crate::facts::{Facts, Needs};
@@ -20,7 +20,7 @@ use crate::journal::scope;
 use crate::plan::{Decision, Verdict};
 use crate::rulebook::{Case, Outlook, Rule, Rulebook, shadow_memory};
 
-/// What each rule that does anything would do, or did.
+/// What each rule that does anything would do, or did; also rules that can't be evaluated.
 pub type Deeds = Vec<(String, Outlook)>;
 
 /// A rulebook with the values that its rules remember.
@@ -110,9 +110,12 @@ pub fn done(decision: &Decision) -> Deeds {
             Verdict::Broken { why, .. } => Outlook::Broken { why: why.clone(), acts: acts() },
             Verdict::Shadow { actions } => Outlook::Shadow(actions.clone()),
             Verdict::Matched { .. } => Outlook::Acts(acts()),
+            Verdict::NotHeld { line, why: Some(why) } => {
+                Outlook::NotEvaluated { line: *line, why: why.clone() }
+            }
             Verdict::Off
             | Verdict::OtherKind
-            | Verdict::NotHeld { .. }
+            | Verdict::NotHeld { why: None, .. }
             | Verdict::Unchanged
             | Verdict::Silenced { .. } => continue,
         };
@@ -159,7 +162,7 @@ pub fn compare(before: &Deeds, after: &Deeds) -> Vec<(String, Difference)> {
 fn differ(before: Outlook, after: Outlook) -> Vec<Difference> {
     let actions = |outlook| match outlook {
         Outlook::Acts(actions) | Outlook::Broken { acts: actions, .. } => actions,
-        Outlook::Shadow(_) | Outlook::Unknown(_) => Vec::new(),
+        Outlook::Shadow(_) | Outlook::Unknown(_) | Outlook::NotEvaluated { .. } => Vec::new(),
     };
     match (before, after) {
         (Outlook::Unknown(mut needs), Outlook::Unknown(more)) => {

@@ -188,8 +188,21 @@ pub enum Claim {
     Held,
     /// Another worker is at it, or a step of another event has the turn. Nothing was taken.
     Busy { until: Timestamp },
-    /// A newer event has changed the same schedule. Nothing was taken.
-    Newer { event: EventId },
+    /// A newer event has changed the same schedule, or one of the `same_moment` with a greater id. Nothing was taken.
+    Newer { event: EventId, same_moment: bool },
+}
+
+impl Claim {
+    /// Why a change gives way to that of an event, as in [`Claim::Newer`].
+    #[must_use]
+    pub fn gives_way_to(event: &EventId, same_moment: bool) -> String {
+        if same_moment {
+            return format!(
+                "event {event} is of the same moment and has already set this schedule: of two such the greater id stands"
+            );
+        }
+        format!("event {event} is newer and has already set this schedule")
+    }
 }
 
 /// How an attempt at a step ended, as it is written down.

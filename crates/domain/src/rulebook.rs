@@ -268,6 +268,14 @@ impl Rulebook {
         &self.rules
     }
 
+    /// A line of a rule's `when` (from 1) as it is written, with its line and column in the file.
+    #[must_use]
+    pub fn condition(&self, rule: &str, line: usize) -> Option<(&str, Option<(usize, usize)>)> {
+        let place = self.rules.iter().position(|one| one.name == rule)?;
+        let condition = self.compiled.get(place)?.when.get(line.checked_sub(1)?)?;
+        Some((condition.source(), Complaint::at_offset(&self.text, condition.at(), "").at))
+    }
+
     /// What is to be done about an event.
     ///
     /// # Errors

@@ -50,9 +50,10 @@ pub(crate) async fn take(
         return Ok(Some(Claim::Busy { until: instant(until)? }));
     }
     // Asked only now: who had the turn before has written down what it changed.
-    let Some(event) = newer(connection, turn, step).await? else { return Ok(None) };
+    let Some(event) = newer(connection, turn, step.event()).await? else { return Ok(None) };
+    let same_moment = newer(connection, turn, AFTER_EVERY_ID).await?.is_none();
     release(connection, scope, step_key, worker).await?;
-    Ok(Some(Claim::Newer { event }))
+    Ok(Some(Claim::Newer { event, same_moment }))
 }
 
 /// Writes down what the step changed, and passes the turn on unless the effect may still come, or another worker has taken
@@ -139,15 +140,14 @@ async fn release(
     Ok(())
 }
 
-/// The newer event, if any, whose change of the same schedule was applied: of a later time, or of the same time and a
-/// greater id.
-async fn newer(
-    connection: &mut PgConnection,
-    turn: &Turn,
-    step: &StepKey,
-) -> Result<Option<EventId>, Trouble> {
+/// Greater than any event's id, which is hexadecimal.
+const AFTER_EVERY_ID: &str = "g";
+
+/// The newer event, if any, whose change of the same schedule was applied: of a later time, or of the same time and an id
+/// greater than `own`.
+async fn newer(connection: &mut PgConnection, turn: &Turn, own: &str) -> Result<Option<EventId>, Trouble> {
     let Some(schedule) = turn.schedule.as_deref().map(key) else { return Ok(None) };
-    let (schedule, at, own) = (&*schedule, micros(turn.occurred_at), step.event());
+    let (schedule, at) = (&*schedule, micros(turn.occurred_at));
     let newer = sqlx::query_scalar!(
         "SELECT event FROM applied WHERE scope = $1 AND (at, event) > ($2, $3)",
         schedule,

@@ -262,8 +262,8 @@ async fn begun(deps: &Deps, step: &Step, claim: Claim) -> Result<Result<u32, Wen
             let left = Duration::try_from(until.duration_since(deps.clock.now())).unwrap_or_default();
             Went::Busy(left.min(LOOK_AGAIN))
         }
-        Claim::Newer { event: newer } => {
-            let why = format!("event {newer} is newer and has already set this schedule");
+        Claim::Newer { event, same_moment } => {
+            let why = Claim::gives_way_to(&event, same_moment);
             settle(deps, step, None, StepEnd::Superseded { why }).await?
         }
     }))

@@ -51,7 +51,10 @@ pub(super) async fn forget_before_leaves_the_rest(store: &Store) {
     let kept = store.event(id(4).as_str()).await.unwrap().unwrap();
     assert_eq!((kept.decisions.len(), kept.steps.len(), kept.attempts.len()), (1, 1, 1));
     assert_eq!(change_schedule(store, 8, "old", at(0), at(10)).await, Claim::Mine { begun: 0 });
-    assert_eq!(change_schedule(store, 9, "new", at(0), at(10)).await, Claim::Newer { event: id(7) });
+    assert_eq!(
+        change_schedule(store, 9, "new", at(0), at(10)).await,
+        Claim::Newer { event: id(7), same_moment: false }
+    );
     // What is forgotten may come again, as something new.
     assert_eq!(store.remember(&arrival(1), LIVE).await.unwrap(), Seen::First);
 }

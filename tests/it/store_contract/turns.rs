@@ -69,8 +69,12 @@ pub(super) async fn an_older_event_never_changes_a_schedule_after_a_newer_one(st
     assert_eq!(newer.claim(store, 100).await, MINE);
     newer.settle(store, done(), 101).await;
     let older = Change::of(store, 1, 10, &off).await;
-    assert_eq!(older.claim(store, 102).await, Claim::Newer { event: id(2) });
+    assert_eq!(older.claim(store, 102).await, Claim::Newer { event: id(2), same_moment: false });
     older.settle(store, StepEnd::Superseded { why: "late".to_owned() }, 102).await;
+    // Of two of the same moment, the greater id stands, and it is not called newer.
+    let twin = Change::of(store, 0, 20, &off).await;
+    assert_eq!(twin.claim(store, 102).await, Claim::Newer { event: id(2), same_moment: true });
+    twin.settle(store, StepEnd::Superseded { why: "late".to_owned() }, 102).await;
     // It left the turn to others.
     let newest = Change::of(store, 3, 30, &off).await;
     assert_eq!(newest.claim(store, 103).await, MINE);
@@ -142,7 +146,7 @@ pub(super) async fn uncertain_attempt_keeps_the_turn_for_a_while(store: &Store) 
     assert_eq!(newer.claim(store, 162).await, Claim::Busy { until: at(163) });
     assert_eq!(newer.claim(store, 163).await, MINE);
     newer.settle(store, done(), 164).await;
-    assert_eq!(older.claim(store, 165).await, Claim::Newer { event: id(2) });
+    assert_eq!(older.claim(store, 165).await, Claim::Newer { event: id(2), same_moment: false });
 }
 
 pub(super) async fn event_that_is_given_up_holds_others_up_no_longer_than_its_lost_call_may_take(
@@ -185,7 +189,7 @@ pub(super) async fn late_end_of_an_older_change_is_not_noted_over_a_newer_one(st
     );
     newer.settle(store, done(), 163).await;
     let between = Change::of(store, 4, 15, &off).await;
-    assert_eq!(between.claim(store, 164).await, Claim::Newer { event: id(2) });
+    assert_eq!(between.claim(store, 164).await, Claim::Newer { event: id(2), same_moment: false });
 }
 
 pub(super) async fn who_lost_a_step_does_not_pass_its_turn_on(store: &Store) {
@@ -241,7 +245,7 @@ pub(super) async fn overtaken_step_of_a_dead_worker_is_settled_by_whoever_finds_
     assert_eq!(older.claim_by(store, "dead", 100).await, MINE);
     assert_eq!(newer.claim(store, 160).await, MINE);
     newer.settle(store, done(), 161).await;
-    assert_eq!(older.claim(store, 162).await, Claim::Newer { event: id(2) });
+    assert_eq!(older.claim(store, 162).await, Claim::Newer { event: id(2), same_moment: false });
     older.settle(store, StepEnd::Superseded { why: "late".to_owned() }, 163).await;
     let settled = Claim::Settled(domain::journal::StepState::Superseded);
     assert_eq!(older.claim(store, 164).await, settled);

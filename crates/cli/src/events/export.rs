@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 use domain::config::SecretRef;
 use domain::facts::Facts;
+use domain::journal::EventRecord;
 use domain::plan::LIVE;
-use domain::rulebook::Case;
 use domain::rulebook::scenario::{self, Exported};
+use domain::rulebook::{Case, Rulebook};
 use domain::standin::Salt;
 use secrecy::ExposeSecret as _;
 use store::Store;
@@ -43,7 +44,6 @@ pub(crate) struct Args {
 
 pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<ExitCode> {
     let config = files::load_config_if_there(&common.config)?.config;
-    let rulebook = files::load_rulebook(common.rules.as_deref())?;
     let Some(record) = store.event(&args.id).await? else {
         output::note(format!("gluehook: {}", unknown(&args.id)));
         return Ok(ExitCode::FAILURE);
@@ -55,6 +55,7 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
         ));
         return Ok(ExitCode::FAILURE);
     };
+    let rulebook = rulebook(common, store, &record).await?;
     let live = record.decisions.iter().find(|decision| decision.run == LIVE);
     let decision = live.or(record.decisions.last());
     let run = decision.map_or(LIVE, |decision| decision.run.as_str());
@@ -122,6 +123,28 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
         None => output::bytes(text.as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rules of today; where their file can't be read, those that decided about the event.
+async fn rulebook(common: &Common, store: &Store, record: &EventRecord) -> Result<Rulebook> {
+    let misused = match files::load_rulebook(common.rules.as_deref()) {
+        Ok(rulebook) => return Ok(rulebook),
+        Err(misused) => misused,
+    };
+    let live = record.decisions.iter().find(|decision| decision.run == LIVE);
+    let decision = live.or(record.decisions.last());
+    let by = decision.map(|decision| decision.rulebook.as_str()).or(record.row.rulebook.as_deref());
+    if let Some(by) = by
+        && let Some(Ok(decided)) = store.rulebook(by).await?.map(|text| Rulebook::parse(&text))
+    {
+        output::note(format!(
+            "gluehook: the rules of today can't be read; what is expected is what rulebook {} plans, which decided about it: {}",
+            clean(by),
+            output::first_line(&misused.0)
+        ));
+        return Ok(decided);
+    }
+    Err(misused.into())
 }
 
 async fn salt(store: &Store, given: Option<&str>) -> Result<Salt> {

@@ -47,7 +47,8 @@ pub(crate) struct Select {
     #[arg(long, value_name = "TEXT")]
     pub(crate) error: Option<String>,
 
-    /// With this in what kept us from it, or in what we can't be sure of
+    /// With this in what kept us from it, or in what we can't be sure of. The column WHY of the listing shows that; where there
+    /// is none, the error that the source sent, which --error finds
     #[arg(long, value_name = "TEXT")]
     pub(crate) why: Option<String>,
 

@@ -1,8 +1,11 @@
 //! An explanation as a person reads it.
 
+use std::borrow::Cow;
+
 use domain::action::Action;
+use domain::facts::Need;
 use domain::journal::{StepRecord, StepState};
-use domain::plan::{RuleVerdict, Verdict};
+use domain::plan::{LIVE, RuleVerdict, Verdict};
 use domain::rulebook::{LineExplanation, RuleExplanation, StepExplanation};
 use domain::would::Would;
 use jiff::Timestamp;
@@ -40,15 +43,17 @@ pub(super) fn lines(explained: &Explained, now: Timestamp, for_person: bool) -> 
     lines.push(String::new());
     lines.extend(conclusion(&explained.explanation.rules));
     for other in &explained.other_runs {
-        let what = match &other.undid {
-            Some(rule) => format!("a change of {} was undone", clean(rule)),
-            None => "it was decided anew".to_owned(),
+        let what = match (&other.undid, other.run == LIVE) {
+            (Some(rule), _) => format!("a change of {} was undone", clean(rule)),
+            (None, true) => "it was first decided live".to_owned(),
+            (None, false) => "it was decided anew".to_owned(),
         };
         lines.push(format!(
-            "Also: {what} {}, in run {}: {}",
-            stamp(other.decided_at, now, for_person),
+            "Also: {what} {}, in run {} ({}): {}",
+            stamp(other.at, now, for_person),
             clean(&other.run),
-            other.command
+            first_line(&other.became),
+            clean(&other.command)
         ));
     }
     lines
@@ -60,17 +65,18 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
         None => yellow("?"),
     };
     let mut lines = vec![format!("{mark} {} {}", bold(clean(&rule.name)), clean(&rule.says))];
-    if matches!(rule.verdict, Some(Verdict::Off | Verdict::OtherKind)) {
-        return lines;
-    }
     if !rule.about.is_empty() {
         lines.push(dim(format!("    {}", first_line(&rule.about))));
     }
     let today = explained.flow_of_today;
-    rule.lines.iter().for_each(|line| lines.extend(of_line(line, "    ", today)));
-    if let Some(changed) = &rule.changed {
-        lines.push(dim("    changed"));
-        lines.extend(of_line(changed, "      ", today));
+    if matches!(rule.verdict, Some(Verdict::Off | Verdict::OtherKind)) {
+        lines.extend(not_looked_at(rule));
+    } else {
+        rule.lines.iter().for_each(|line| lines.extend(of_line(line, "    ", today)));
+        if let Some(changed) = &rule.changed {
+            lines.push(dim("    changed"));
+            lines.extend(of_value(changed, "      ", today));
+        }
     }
     let recorded = explained.recorded.iter().find(|recorded| recorded.rule == rule.name);
     if let Some(recorded) = recorded.filter(|recorded| Some(&recorded.verdict) != rule.verdict.as_ref()) {
@@ -86,7 +92,8 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     done.sort_by_key(|record| record.step.place);
     let mut would = recorded.map(of_shadow).unwrap_or_default();
     if !rule.steps.is_empty() || !done.is_empty() || !would.is_empty() {
-        lines.push(dim("    steps"));
+        let silent = matches!(rule.verdict, Some(Verdict::Silenced { .. })) && done.is_empty();
+        lines.push(dim(if silent { "    steps, were it not kept silent" } else { "    steps" }));
     }
     for (number, step) in rule.steps.iter().enumerate() {
         lines.extend(of_step(number + 1, step, &mut done, &mut would, today));
@@ -97,6 +104,19 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     }
     for (action, would) in would {
         lines.extend(of_would("      - ", action, would));
+    }
+    lines
+}
+
+/// The lines of a rule that does not look at the event, with the reason once.
+fn not_looked_at(rule: &RuleExplanation) -> Vec<String> {
+    let mut lines = Vec::new();
+    let why = rule.lines.iter().chain(&rule.changed).find_map(|line| line.why.as_deref());
+    lines.extend(why.map(|why| dim(format!("    {}", first_line(why)))));
+    lines.extend(rule.lines.iter().map(|line| dim(format!("    – {}", in_one_line(&line.text)))));
+    if let Some(changed) = &rule.changed {
+        lines.push(dim("    changed"));
+        lines.push(dim(format!("      – {}", in_one_line(&changed.text))));
     }
     lines
 }
@@ -116,6 +136,16 @@ fn of_line(line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
         Some(false) => red("✗"),
         None => yellow("?"),
     };
+    marked(&mark, line, indent, today)
+}
+
+/// The expression of `changed`, which is no condition.
+fn of_value(line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
+    let mark = if line.held.is_some() { dim("·") } else { yellow("?") };
+    marked(&mark, line, indent, today)
+}
+
+fn marked(mark: &str, line: &LineExplanation, indent: &str, today: bool) -> Vec<String> {
     let mut lines = vec![format!("{indent}{mark} {}", in_one_line(&line.text))];
     if let Some(why) = &line.why {
         lines.push(format!("{indent}    {}", yellow(first_line(why))));
@@ -239,38 +269,64 @@ fn in_one_line(text: &str) -> String {
     clean(&lines.join(" ")).into_owned()
 }
 
-/// Which rules matched; when none did, what each lacked.
+/// Which rules matched, and which did all the same nothing; when none did, what each lacked.
 fn conclusion(rules: &[RuleExplanation]) -> Vec<String> {
-    let names = |matched: fn(&RuleExplanation) -> bool| -> Vec<_> {
-        rules.iter().filter(|rule| matched(rule)).map(|rule| clean(&rule.name)).collect()
+    let names = |wanted: fn(&RuleExplanation) -> bool| -> Vec<_> {
+        rules.iter().filter(|rule| wanted(rule)).map(|rule| clean(&rule.name)).collect()
     };
-    let matched = names(|rule| {
-        matches!(
-            rule.verdict,
-            Some(
-                Verdict::Matched { .. }
-                    | Verdict::Shadow { .. }
-                    | Verdict::Silenced { .. }
-                    | Verdict::Broken { .. }
-            )
-        )
-    });
+    let silenced: Vec<_> = rules
+        .iter()
+        .filter_map(|rule| match &rule.verdict {
+            Some(Verdict::Silenced { by }) => {
+                Some(Cow::from(format!("{} ({} tells it)", clean(&rule.name), clean(by))))
+            }
+            _ => None,
+        })
+        .collect();
+    let wrong: Vec<_> = rules
+        .iter()
+        .filter_map(|rule| match &rule.verdict {
+            Some(Verdict::NotHeld { line, why: Some(_) }) => {
+                Some(Cow::from(format!("{} (line {line})", clean(&rule.name))))
+            }
+            _ => None,
+        })
+        .collect();
+    let told = [
+        ("Matched:", names(|rule| matches!(rule.verdict, Some(Verdict::Matched { .. })))),
+        ("Matched in shadow:", names(|rule| matches!(rule.verdict, Some(Verdict::Shadow { .. })))),
+        ("Could not be carried out:", names(|rule| matches!(rule.verdict, Some(Verdict::Broken { .. })))),
+        ("Kept silent:", silenced),
+        (
+            "Depends on what hotglue would say:",
+            names(|rule| rule.verdict.is_none() && !asks_the_log_alone(rule)),
+        ),
+        ("Depends on the value of `changed` that was last seen:", names(asks_the_log_alone)),
+    ];
+    let mut lines = Vec::new();
+    for (what, names) in told.into_iter().filter(|(_, names)| !names.is_empty()) {
+        lines.push(format!("{} {}", bold(what), names.join(", ")));
+    }
+    if !lines.is_empty() {
+        if !wrong.is_empty() {
+            lines.push(format!("{} {}", bold("Could not be evaluated:"), wrong.join(", ")));
+        }
+        return lines;
+    }
     let unchanged = rules.iter().any(|rule| rule.verdict == Some(Verdict::Unchanged));
-    let open = names(|rule| rule.verdict.is_none());
-    if !matched.is_empty() {
-        return vec![format!("{} {}", bold("Matched:"), matched.join(", "))];
-    }
-    if !open.is_empty() {
-        let said = format!("{} {}", bold("Depends on what hotglue would say:"), open.join(", "));
-        return vec![said];
-    }
-    let mut lines = vec![bold(if unchanged { "No rule acted." } else { "No rule matched." })];
+    lines.push(bold(if unchanged { "No rule acted." } else { "No rule matched." }));
     for rule in rules {
         if let Some(lacked) = lacked(rule) {
             lines.push(format!("  {}: {lacked}", clean(&rule.name)));
         }
     }
     lines
+}
+
+/// hotglue has said all that it was asked; the event log knows the rest.
+fn asks_the_log_alone(rule: &RuleExplanation) -> bool {
+    let of_log = |need: &Need| matches!(need, Need::LastValue { .. });
+    rule.verdict.is_none() && !rule.would_ask.is_empty() && rule.would_ask.iter().all(of_log)
 }
 
 /// The first condition that failed.

@@ -5,15 +5,15 @@ use bytes::Bytes;
 use domain::config::{Config, FlowSettings};
 use domain::envelope::{Envelope, Source};
 use domain::facts::Facts;
-use domain::journal::{EventRecord, Outcome, StepRecord};
+use domain::journal::{Attempt, EventRecord, Outcome, StepRecord};
 use domain::plan::{Decision, LIVE, Verdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
 use store::{Access, Store};
 
 use super::{Explained, OtherRun, headline, read, unreadable};
-use crate::Common;
 use crate::events::{open_log, unknown};
-use crate::output::clean;
+use crate::output::{clean, count, first_line};
+use crate::{Common, Misused};
 
 /// What a person asked for.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub(super) struct Wanted<'a> {
 pub(super) async fn explain(
     common: &Common,
     config: &Config,
-    current: Rulebook,
+    current: Result<Rulebook, Misused>,
     wanted: Wanted<'_>,
 ) -> Result<Result<Explained, String>> {
     let store = open_log(common, Access::Reader).await?;
@@ -37,7 +37,7 @@ pub(super) async fn explain(
         Err(sentence) => return Ok(Err(sentence)),
     };
     let mut notes = Vec::new();
-    let current_version = current.version().to_owned();
+    let current_version = current.as_ref().ok().map(|current| current.version().to_owned());
     let decided_by = decision.map(|decision| decision.rulebook.as_str()).or(record.row.rulebook.as_deref());
     let rulebook = rulebook(&store, decided_by, current, wanted.with_current, &mut notes).await?;
     let Some(envelope) = envelope(&record) else {
@@ -160,19 +160,78 @@ fn settings(record: &EventRecord, decision: Option<&Decision>, explanation: &Exp
     notes
 }
 
+/// Every other run of the event, oldest first: also one in which nothing was decided, because no attempt got so far.
 fn other_runs(record: &EventRecord, shown: &str) -> Vec<OtherRun> {
+    let mut runs: Vec<&str> = record.decisions.iter().map(|decision| decision.run.as_str()).collect();
+    for attempt in &record.attempts {
+        if !runs.contains(&attempt.run.as_str()) {
+            runs.push(&attempt.run);
+        }
+    }
+    runs.retain(|run| *run != shown);
+    let mut others: Vec<_> = runs.into_iter().filter_map(|run| other_run(record, run)).collect();
+    let live = record.decisions.iter().any(|decision| decision.run == LIVE);
+    if let (false, false, Some(_)) = (shown == LIVE, live, &record.row.rulebook) {
+        // No decision is kept of an event that no rule took at once.
+        others.push(OtherRun {
+            run: LIVE.to_owned(),
+            at: record.row.event.received_at,
+            decided_at: None,
+            outcome: Some(Outcome::NoRule),
+            became: "no rule took it when it came in".to_owned(),
+            undid: None,
+            command: format!("gluehook explain {} --run {LIVE}", record.row.event.id),
+        });
+    }
+    others.sort_by_key(|other| other.at);
+    others
+}
+
+fn other_run(record: &EventRecord, run: &str) -> Option<OtherRun> {
     let id = &record.row.event.id;
-    let others = record.decisions.iter().filter(|decision| decision.run != shown);
-    let of = |decision: &Decision| {
-        let mut rules = decision.verdicts.iter().map(|given| given.rule.as_str());
-        let undid = rules.find_map(|rule| rule.strip_prefix(crate::undo::UNDO)).map(str::to_owned);
-        let command = match undid {
-            Some(_) => format!("gluehook events show {id}"),
-            None => format!("gluehook explain {id} --run {}", clean(&decision.run)),
-        };
-        OtherRun { run: decision.run.clone(), decided_at: decision.decided_at, undid, command }
+    let decision = record.decisions.iter().find(|decision| decision.run == run);
+    let attempts = record.attempts.iter().filter(|attempt| attempt.run == run);
+    let last = attempts.max_by_key(|attempt| (attempt.at, attempt.number));
+    let decided_at = decision.map(|decision| decision.decided_at);
+    let verdicts = decision.map_or(&[][..], |decision| &decision.verdicts);
+    let undid =
+        verdicts.iter().find_map(|given| given.rule.strip_prefix(crate::undo::UNDO)).map(str::to_owned);
+    let command = match (&undid, decision) {
+        (None, Some(_)) => format!("gluehook explain {id} --run {run}"),
+        (Some(_), _) | (None, None) => format!("gluehook events show {id}"),
     };
-    others.map(of).collect()
+    Some(OtherRun {
+        run: run.to_owned(),
+        at: decided_at.or(last.map(|attempt| attempt.at))?,
+        decided_at,
+        outcome: last.map(|attempt| attempt.outcome),
+        became: became(record, decision, last),
+        undid,
+        command,
+    })
+}
+
+/// What became of a run, in words: its end, what rules in shadow would have done, and how its steps ended.
+fn became(record: &EventRecord, decision: Option<&Decision>, last: Option<&Attempt>) -> String {
+    let mut told: Vec<String> = Vec::new();
+    if let Some(last) = last {
+        let why = last.why.as_deref().map(|why| format!(" ({})", first_line(why))).unwrap_or_default();
+        told.push(format!("{}{why}", last.outcome.as_str()));
+    }
+    let verdicts = decision.map_or(&[][..], |decision| &decision.verdicts);
+    let in_shadow = verdicts.iter().filter(|given| given.verdict.is_shadow()).count();
+    if in_shadow > 0 {
+        told.push(format!("{} in shadow", count(in_shadow, "rule")));
+    }
+    let mut states: Vec<(&str, usize)> = Vec::new();
+    for step in decision.map(|decision| steps(record, decision)).unwrap_or_default() {
+        match states.iter_mut().find(|(state, _)| *state == step.state.as_str()) {
+            Some((_, number)) => *number += 1,
+            None => states.push((step.state.as_str(), 1)),
+        }
+    }
+    told.extend(states.into_iter().map(|(state, number)| format!("{} {state}", count(number, "step"))));
+    if told.is_empty() { "nothing was to be done".to_owned() } else { told.join(", ") }
 }
 
 /// The decision of the run that was asked for; unless one was, the live one, else the latest.
@@ -183,7 +242,7 @@ fn choose<'a>(record: &'a EventRecord, run: Option<&str>) -> Result<Option<&'a D
         return Ok(Some(decision));
     }
     let runs: Vec<_> = record.decisions.iter().map(|decision| clean(&decision.run)).collect();
-    if run == LIVE && runs.is_empty() {
+    if run == LIVE {
         return Ok(None);
     }
     if let Some(said) = crate::undo::shortened(run) {
@@ -201,10 +260,15 @@ fn choose<'a>(record: &'a EventRecord, run: Option<&str>) -> Result<Option<&'a D
 async fn rulebook(
     store: &Store,
     decided_by: Option<&str>,
-    current: Rulebook,
+    current: Result<Rulebook, Misused>,
     with_current: bool,
     notes: &mut Vec<String>,
 ) -> Result<Rulebook> {
+    let current = match current {
+        Ok(current) => current,
+        Err(misused) if with_current => return Err(misused.into()),
+        Err(misused) => return as_decided(store, decided_by, misused, notes).await,
+    };
     let Some(version) = decided_by else {
         notes.push("nothing has been decided about it yet; these are the rules of today".to_owned());
         return Ok(current);
@@ -243,6 +307,25 @@ async fn rulebook(
             Ok(current)
         }
     }
+}
+
+/// The rules of today can't be read: what is stored is shown all the same, and not compared with them.
+async fn as_decided(
+    store: &Store,
+    decided_by: Option<&str>,
+    misused: Misused,
+    notes: &mut Vec<String>,
+) -> Result<Rulebook> {
+    if let Some(version) = decided_by
+        && let Some(Ok(decided)) = store.rulebook(version).await?.map(|text| Rulebook::parse(&text))
+    {
+        notes.push(format!(
+            "the rules of today can't be read, so it is not said whether they differ: {}",
+            first_line(&misused.0)
+        ));
+        return Ok(decided);
+    }
+    Err(misused.into())
 }
 
 /// The event as it came out of the queue, secrets taken out.

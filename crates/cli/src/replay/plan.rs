@@ -10,7 +10,7 @@ use domain::config::Config;
 use domain::facts::{Facts, Need, Needs};
 use domain::journal::{Outcome, StepState, counted_as};
 use domain::plan::Verdict;
-use domain::rulebook::{Case, Rulebook};
+use domain::rulebook::{Case, Outlook, RuleOutlook, Rulebook};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::Store;
@@ -74,6 +74,11 @@ pub(super) struct EventPlan {
     /// The tenant as limits count it.
     #[serde(skip)]
     counted_as: String,
+    /// Where something must be known first: rules that act all the same, and those that depend on it.
+    #[serde(skip)]
+    act: Vec<String>,
+    #[serde(skip)]
+    may_act: Vec<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -117,6 +122,8 @@ impl Planner<'_> {
             decided_in: None,
             done: 0,
             counted_as,
+            act: Vec::new(),
+            may_act: Vec::new(),
         }
     }
 
@@ -155,22 +162,21 @@ impl Planner<'_> {
     async fn decide(&self, selected: &Selected) -> Result<EventPlan> {
         let event = explain::read(&selected.envelope, self.config);
         let flow = self.config.hotglue.flow(&event.flow_id);
-        let decide = |facts: &Facts| {
-            self.rulebook.decide(&Case {
-                event: &event,
-                facts,
-                flow: &flow,
-                date_format: &self.config.hotglue.date_format,
-                run: self.run,
-                replayed: true,
-                now: self.now,
-            })
+        let none = Facts::default();
+        let mut case = Case {
+            event: &event,
+            facts: &none,
+            flow: &flow,
+            date_format: &self.config.hotglue.date_format,
+            run: self.run,
+            replayed: true,
+            now: self.now,
         };
-        let (mut decided, mut with_recorded_facts) = (decide(&Facts::default()), false);
-        if decided.is_err()
-            && let Some(facts) = self.recorded(event.id.as_str()).await?
-        {
-            (decided, with_recorded_facts) = (decide(&facts), true);
+        let (mut decided, mut with_recorded_facts) = (self.rulebook.decide(&case), false);
+        let recorded = if decided.is_err() { self.recorded(event.id.as_str()).await? } else { None };
+        if let Some(facts) = &recorded {
+            case.facts = facts;
+            (decided, with_recorded_facts) = (self.rulebook.decide(&case), true);
         }
         let mut planned = EventPlan { with_recorded_facts, ..self.bare(selected) };
         match decided {
@@ -185,7 +191,19 @@ impl Planner<'_> {
                 });
                 planned.steps = steps.collect();
             }
-            Err(needs) => planned.would_ask = names(&needs),
+            Err(needs) => {
+                planned.would_ask = names(&needs);
+                for RuleOutlook { rule, outlook, .. } in self.rulebook.outlooks(&case) {
+                    match outlook {
+                        Outlook::Acts(actions) if !actions.is_empty() => planned.act.push(rule.to_owned()),
+                        Outlook::Unknown(_) => planned.may_act.push(rule.to_owned()),
+                        Outlook::Acts(_)
+                        | Outlook::Shadow(_)
+                        | Outlook::Broken { .. }
+                        | Outlook::NotEvaluated { .. } => {}
+                    }
+                }
+            }
         }
         Ok(planned)
     }
@@ -254,6 +272,8 @@ pub(super) struct Report<'a> {
     without_steps: usize,
     would_ask: usize,
     would_pause: Vec<Pause<'a>>,
+    /// Depending on what hotglue says then.
+    may_pause: Vec<Pause<'a>>,
     first: &'a [EventPlan],
 }
 
@@ -278,6 +298,8 @@ impl Plan {
             *self.actions.entry(step.action).or_default() += 1;
             self.limits.note(&step.rule, &event.counted_as);
         }
+        event.act.iter().for_each(|rule| self.limits.note(rule, &event.counted_as));
+        event.may_act.iter().for_each(|rule| self.limits.note_perhaps(rule, &event.counted_as));
         self.recorded_facts += usize::from(event.with_recorded_facts);
         match (event.steps.is_empty(), event.would_ask.is_empty()) {
             (_, false) => self.would_ask += 1,
@@ -301,6 +323,7 @@ impl Plan {
             without_steps: self.no_step,
             would_ask: self.would_ask,
             would_pause: self.limits.would_pause(),
+            may_pause: self.limits.may_pause(),
             first: &self.shown,
         }
     }
@@ -413,6 +436,8 @@ mod tests {
             decided_in: None,
             done: 0,
             counted_as: format!("dev/tenant-{sequence}"),
+            act: Vec::new(),
+            may_act: Vec::new(),
         }
     }
 

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use bus::Bus;
 use bus::replay::runs::{self, Queued};
+use jiff::Timestamp;
 use serde_json::json;
+use service::Clock;
 use store::{Access, Store};
 
 use super::follow::Progress;
 use super::{Command, follow};
 use crate::Common;
 use crate::events::open_log;
-use crate::output::{self, Cell, Table, count};
+use crate::output::{self, Cell, Table, count, stamp};
 
 pub(super) async fn run(common: &Common, command: &Command) -> Result<ExitCode> {
     let bus = Bus::connect(&common.bus, "gluehook").await?;
@@ -29,32 +31,42 @@ async fn list(common: &Common, bus: &Bus) -> Result<ExitCode> {
     let mut runs = runs::list(bus).await?;
     // Dead letters that were sent back go on in the run in which they died, mostly the live one: that is none of ours.
     runs.retain(|run| run.run != domain::plan::LIVE);
-    // Newest first, where names tell the time.
-    runs.reverse();
     let log: Option<Store> = open_log(common, Access::Reader).await.ok();
     let reached = runs::reached(bus).await?;
     let mut listed = Vec::new();
     for run in runs {
         // As `status` counts: what was taken and may be settled or not, the event log tells.
         let events = runs::queued(bus, &run.run).await?;
-        listed.push((run.run, follow::progress(reached, &events, log.as_ref()).await));
+        // It may have left the queue meanwhile.
+        let Some(started) = started(&events) else { continue };
+        listed.push((run.run, started, follow::progress(reached, &events, log.as_ref()).await));
     }
+    // The newest first.
+    listed.sort_by(|(one, started, _), (other, other_started, _)| {
+        other_started.cmp(started).then_with(|| other.cmp(one))
+    });
     if common.json {
-        let runs = listed.iter().map(|(run, Progress { events, waiting, in_hand, .. })| {
-            json!({"run": run, "events": events, "waiting": waiting, "in_hand": in_hand})
+        let runs = listed.iter().map(|(run, started, progress)| {
+            let Progress { events, settled, in_hand, waiting } = progress;
+            json!({
+                "run": run, "started": started, "events": events, "settled": settled, "in_hand": in_hand,
+                "waiting": waiting,
+            })
         });
         output::print_json(&runs.collect::<Vec<_>>())?;
     } else if listed.is_empty() {
         output::note("nothing was replayed: gluehook replay --since 2h --dry-run shows what would be");
     } else {
-        let mut table = Table::new(&["~run", "events", "settled", "in hand", "waiting"]);
-        for (run, progress) in &listed {
+        let mut table = Table::new(&["~run", "started", "events", "settled", "in hand", "waiting"]);
+        let now = Clock::system().now();
+        for (run, started, progress) in &listed {
             let open = |number: usize| match Cell::number(number as u64) {
                 cell if number > 0 => cell.yellow(),
                 cell => cell.dim(),
             };
             table.row([
                 Cell::new(run),
+                Cell::new(stamp(*started, now, output::on_terminal())),
                 Cell::number(progress.events as u64),
                 Cell::number(progress.settled as u64),
                 open(progress.in_hand),
@@ -64,6 +76,11 @@ async fn list(common: &Common, bus: &Bus) -> Result<ExitCode> {
         table.print()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// When the first of its events was queued.
+fn started(events: &[Queued]) -> Option<Timestamp> {
+    events.iter().map(|event| event.stored_at).min()
 }
 
 async fn events(bus: &Bus, run: &str) -> Result<Vec<Queued>> {
@@ -84,15 +101,20 @@ async fn status(common: &Common, bus: &Bus, run: &str, follow: bool) -> Result<E
     let progress = follow::progress(reached, &events, log.as_ref()).await;
     let outcomes = follow::outcomes(&events, log.as_ref()).await;
     if common.json {
-        output::print_json(&json!({"run": run, "progress": progress, "outcomes": outcomes}))?;
+        let started = started(&events);
+        output::print_json(
+            &json!({"run": run, "started": started, "progress": progress, "outcomes": outcomes}),
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     let dead = match outcomes.dead() {
         0 => String::new(),
         dead => format!(" ({dead} of them given up)"),
     };
+    let begun = started(&events).map(|at| stamp(at, Clock::system().now(), output::on_terminal()));
     output::line(format!(
-        "run {run}: {}, {} settled{dead}, {} in hand, {} waiting",
+        "run {run}, started {}: {}, {} settled{dead}, {} in hand, {} waiting",
+        begun.unwrap_or_default(),
         count(progress.events, "event"),
         progress.settled,
         progress.in_hand,

@@ -1,8 +1,9 @@
 //! `gluehook rules backtest`: what would a rulebook have done about the events that were recorded?
 //!
-//! Exit codes are those of `diff`: 0 nothing would differ, 1 something would, 2 it could not be tried.
+//! Exit codes: 0 nothing would differ and nothing needs a person, 1 something does, 2 it could not be tried.
 
 mod ask;
+mod findings;
 mod page;
 mod play;
 
@@ -21,6 +22,7 @@ use service::Clock;
 use store::{Access, Store};
 
 use self::ask::{Asking, Unanswered};
+use self::findings::Finding;
 use self::play::{Players, Setup};
 use crate::events::open_log;
 use crate::output::{self, When};
@@ -32,6 +34,7 @@ const TROUBLE: u8 = 2;
 const PAGE: u32 = 2_000;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// The rulebook to try
     #[arg(value_name = "NEW")]
@@ -60,7 +63,19 @@ pub(crate) struct Args {
     /// Examples of each rule and tenant
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=1000))]
     examples: u16,
+
+    /// What does not count for the exit code, such as differences in a change that is meant; several with commas between
+    #[arg(long, value_name = "WHAT", value_enum, value_delimiter = ',')]
+    allow: Vec<Finding>,
 }
+
+/// Told with `--help`.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing would be done otherwise, and nothing needs a person; or --allow takes what was found
+  1  something would be done otherwise (differences), depends on facts that were never read (unknown), can't be evaluated or
+     carried out by NEW (errors), or would pause a rule because of its limit (pauses)
+  2  it could not be tried: wrong usage, a rulebook or configuration that can't be read, an event log that does not answer";
 
 impl Args {
     /// What can't be meant together.
@@ -96,6 +111,15 @@ struct Tried {
     /// None: hotglue was not to be asked.
     unanswered: Option<Unanswered>,
     limits: Vec<Limited>,
+    /// What does not count for the exit code.
+    allowed: Vec<Finding>,
+}
+
+impl Tried {
+    /// What the exit code is 1 for.
+    fn counts(&self) -> Vec<Finding> {
+        Finding::all(self).into_iter().filter(|finding| !self.allowed.contains(finding)).collect()
+    }
 }
 
 /// What came of the events.
@@ -161,15 +185,16 @@ async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
         played,
         unanswered: setup.asking.as_ref().map(Asking::unanswered),
         limits,
+        allowed: args.allow.clone(),
     };
     if common.json {
-        output::print_json(&page::json(&tried))?;
+        output::print_json(&page::json(&tried, &setup))?;
     } else {
-        for line in page::lines(&tried) {
+        for line in page::lines(&tried, &setup) {
             output::line(line)?;
         }
     }
-    Ok(if tried.played.report.differs() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if tried.counts().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Kinds of events that a rule which is not off is about; bodies of others need not be read.

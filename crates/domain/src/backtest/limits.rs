@@ -65,7 +65,7 @@ impl Touches {
         for (rule, outlook) in deeds {
             let acts = match outlook {
                 Outlook::Acts(acts) | Outlook::Broken { acts, .. } => !acts.is_empty(),
-                Outlook::Shadow(_) | Outlook::Unknown(_) => false,
+                Outlook::Shadow(_) | Outlook::Unknown(_) | Outlook::NotEvaluated { .. } => false,
             };
             if acts && book.rules().iter().any(|one| one.name == *rule && one.limit.is_some()) {
                 let (event, occurred_at, tenant) = (event.id.clone(), event.occurred_at, counted_as(event));

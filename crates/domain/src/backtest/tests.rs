@@ -107,7 +107,8 @@ fn a_rule_in_shadow_does_nothing_and_is_counted() {
     let (book, event) = (Rulebook::parse(&shadow).unwrap(), job(&json!({})));
     let after = see(&mut Side::new(&book), &event, &Facts::default());
     let mut report = Report::default();
-    report.count((1, &event.id, "t"), &after, compare(&Deeds::new(), &after), 3);
+    let before = Deeds::new();
+    report.count((1, &event.id, "t"), (&before, &after), compare(&before, &after), 3);
     assert_eq!((report.differs(), report.shadow.get("a")), (false, Some(&1)));
 }
 
@@ -141,7 +142,8 @@ fn reports_of_parts_add_up_and_keep_the_oldest_examples() {
         for row in rows {
             let event = job(&json!({"job_id": row.to_string()}));
             let after = see(&mut Side::new(&book), &event, &Facts::default());
-            report.count((*row, &event.id, "t"), &after, compare(&Deeds::new(), &after), 2);
+            let before = Deeds::new();
+            report.count((*row, &event.id, "t"), (&before, &after), compare(&before, &after), 2);
         }
         report
     };
@@ -150,6 +152,91 @@ fn reports_of_parts_add_up_and_keep_the_oldest_examples() {
     let tally = &all.tallies[&("a".to_owned(), "t".to_owned())];
     assert_eq!((all.events, all.differing, tally.added), (5, 5, 5));
     assert_eq!(tally.examples.iter().map(|example| example.row).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_counted_by_rulebook_rule_and_line_with_the_oldest_events() {
+    let old = Rulebook::parse(&slack("a", "payload.n.o > 3", "x")).unwrap();
+    let new = slack("a", "event.failed\",\"payload.nope", "x");
+    let new = Rulebook::parse(&[new, slack("b", "true", "{{ payload.nope }}")].concat()).unwrap();
+    let part = |rows: &[i64]| {
+        let mut report = Report::default();
+        for row in rows {
+            let event = job(&json!({"n": "four", "job_id": row.to_string()}));
+            let before = see(&mut Side::new(&old), &event, &Facts::default());
+            let after = see(&mut Side::new(&new), &event, &Facts::default());
+            report.count((*row, &event.id, "t"), (&before, &after), compare(&before, &after), 2);
+        }
+        report
+    };
+    let mut all = part(&[2, 4]);
+    all.add(part(&[1, 3, 5]), 2);
+    let found: Vec<_> = all
+        .wrong
+        .iter()
+        .map(|((book, rule, line), wrong)| {
+            (*book, rule.as_str(), *line, wrong.events, wrong.examples.clone())
+        })
+        .collect();
+    let oldest = ["1", "2"].map(|row| job(&json!({"n": "four", "job_id": row})).id).to_vec();
+    assert_eq!(
+        found,
+        [
+            (Book::New, "a", Some(2), 5, oldest.clone()),
+            (Book::New, "b", None, 5, oldest.clone()),
+            (Book::Old, "a", Some(1), 5, oldest),
+        ]
+    );
+    assert!(all.errs() && all.wrong.values().all(|wrong| !wrong.why.is_empty()), "{all:?}");
+    let decided = Decision {
+        event: job(&json!({})).id,
+        run: LIVE.to_owned(),
+        rulebook: String::new(),
+        decided_at: Timestamp::UNIX_EPOCH,
+        facts: Facts::default(),
+        flow: None,
+        verdicts: vec![crate::plan::RuleVerdict::new(
+            "a",
+            Verdict::NotHeld { line: 3, why: Some("no".into()) },
+        )],
+        steps: Vec::new(),
+        new_values: Vec::new(),
+    };
+    let told = Outlook::NotEvaluated { line: 3, why: "no".to_owned() };
+    assert_eq!(done(&decided), [("a".to_owned(), told)], "also of what was recorded");
+}
+
+#[test]
+fn what_another_rule_does_in_its_place_is_told_as_moved() {
+    let (event, facts) = (job(&json!({})), Facts::default());
+    let old = Rulebook::parse(&[slack("a", "true", "x"), slack("c", "true", "y")].concat()).unwrap();
+    let new = Rulebook::parse(&[slack("b", "true", "x"), slack("c", "true", "z")].concat()).unwrap();
+    let (before, after) =
+        (see(&mut Side::new(&old), &event, &facts), see(&mut Side::new(&new), &event, &facts));
+    let mut report = Report::default();
+    report.count((1, &event.id, "t"), (&before, &after), compare(&before, &after), 3);
+    let mut both = report.clone();
+    both.add(report, 3);
+    assert_eq!(both.moved, [(("a".to_owned(), "b".to_owned()), 2)].into());
+}
+
+#[test]
+fn texts_that_begin_alike_are_told_apart_by_the_first_line_that_differs() {
+    let event = job(&json!({}));
+    let told = |before: &str, after: &str| {
+        let deeds = |text: &str| {
+            let slack = Action::Slack { channel: None, text: text.to_owned() };
+            vec![("r".to_owned(), Outlook::Acts(vec![slack]))]
+        };
+        let (before, after) = (deeds(before), deeds(after));
+        let mut report = Report::default();
+        report.count((1, &event.id, "t"), (&before, &after), compare(&before, &after), 3);
+        let example = report.tallies.values().next().unwrap().examples[0].clone();
+        [example.before.unwrap(), example.after.unwrap()]
+    };
+    assert_eq!(told("a\nb\nc", "a\nB\nc"), ["Slack, line 2: b", "Slack, line 2: B"]);
+    assert_eq!(told("a\nb", "a"), ["Slack, line 2: b", "Slack, line 2: (none)"]);
+    assert_eq!(told("a", "b"), ["Slack: a", "Slack: b"]);
 }
 
 #[test]

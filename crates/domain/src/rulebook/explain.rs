@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::decide::{Fate, fates};
 use super::language::{Condition, Evaluated};
-use super::{Case, Mode, Rulebook, steps};
+use super::{Case, Mode, Rule, Rulebook, steps};
 use crate::action::Action;
 use crate::facts::{Need, Needs};
 use crate::names::EventId;
@@ -36,7 +36,8 @@ pub struct RuleExplanation {
     pub verdict: Option<Verdict>,
     /// What would be asked next.
     pub would_ask: Needs,
-    /// All lines of `when`, also those behind the first that does not hold.
+    /// All lines of `when`, also those behind the first that does not hold. Of a rule that is off or about other kinds of
+    /// events none is looked at: `why` says so.
     pub lines: Vec<LineExplanation>,
     pub changed: Option<LineExplanation>,
     /// Only of rules that match.
@@ -70,7 +71,12 @@ pub(super) fn explain(book: &Rulebook, case: &Case<'_>) -> Explanation {
     let context = Context::new(case, true);
     let fates = fates(book, case, &context);
     let rules = book.rules.iter().zip(&book.compiled).zip(fates).map(|((rule, compiled), fate)| {
-        let lines: Vec<_> = compiled.when.iter().map(|condition| line(condition, case, &context)).collect();
+        let ignored = ignored(rule, case);
+        let line = |condition: &Condition| match &ignored {
+            Some(why) => not_looked_at(condition, why),
+            None => line(condition, case, &context),
+        };
+        let lines: Vec<_> = compiled.when.iter().map(line).collect();
         let took = match &fate {
             Fate::Settled { verdict, .. } => !matches!(
                 verdict,
@@ -80,7 +86,7 @@ pub(super) fn explain(book: &Rulebook, case: &Case<'_>) -> Explanation {
         };
         let mut broken = false;
         let steps = rule.steps.iter().zip(&compiled.steps).filter(|_| took).map(|(step, compiled)| {
-            let when = compiled.when.iter().map(|condition| line(condition, case, &context)).collect();
+            let when = compiled.when.iter().map(line).collect();
             let (actions, why) = match steps::work_out(book, compiled, case, &context) {
                 _ if broken => {
                     (Vec::new(), Some("left out: a step before it can't be worked out".to_owned()))
@@ -101,13 +107,34 @@ pub(super) fn explain(book: &Rulebook, case: &Case<'_>) -> Explanation {
             mode: rule.mode,
             says: says(&fate),
             steps: steps.collect(),
-            changed: compiled.changed.as_ref().map(|condition| line(condition, case, &context)),
+            changed: compiled.changed.as_ref().map(line),
             lines,
             would_ask: if let Fate::Asks(needs) = &fate { needs.clone() } else { Needs::new() },
             verdict: if let Fate::Settled { verdict, .. } = fate { Some(verdict) } else { None },
         }
     });
     Explanation { event: case.event.id.clone(), rulebook: book.version.clone(), rules: rules.collect() }
+}
+
+/// Why the lines of a rule are not looked at.
+fn ignored(rule: &Rule, case: &Case<'_>) -> Option<String> {
+    if rule.mode == Mode::Off {
+        return Some("not looked at: the rule is off".to_owned());
+    }
+    let kind = case.event.kind;
+    (!rule.on.contains(&kind)).then(|| {
+        let on: Vec<_> = rule.on.iter().map(|kind| kind.as_str()).collect();
+        format!(
+            "not looked at: the rule is on {}, and this event is of the kind {}",
+            on.join(", "),
+            kind.as_str()
+        )
+    })
+}
+
+fn not_looked_at(condition: &Condition, why: &str) -> LineExplanation {
+    let (text, why) = (condition.source().to_owned(), Some(why.to_owned()));
+    LineExplanation { text, held: None, why, read: BTreeMap::new() }
 }
 
 fn line(condition: &Condition, case: &Case<'_>, context: &Context) -> LineExplanation {

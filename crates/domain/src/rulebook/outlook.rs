@@ -18,6 +18,8 @@ pub enum Outlook {
     Unknown(Needs),
     /// Only these, because the step behind them can't be worked out.
     Broken { why: String, acts: Vec<Action> },
+    /// Nothing, because this line of `when` (from 1) can't be evaluated.
+    NotEvaluated { line: usize, why: String },
 }
 
 /// The outlook of a rule, and the new value of its `changed` expression.
@@ -50,9 +52,12 @@ impl Rulebook {
                     Verdict::Broken { why, .. } => {
                         Outlook::Broken { why: why.clone(), acts: actions.clone() }
                     }
+                    Verdict::NotHeld { line, why: Some(why) } => {
+                        Outlook::NotEvaluated { line: *line, why: why.clone() }
+                    }
                     Verdict::Off
                     | Verdict::OtherKind
-                    | Verdict::NotHeld { .. }
+                    | Verdict::NotHeld { why: None, .. }
                     | Verdict::Unchanged
                     | Verdict::Silenced { .. }
                     | Verdict::Matched { .. } => Outlook::Acts(actions.clone()),

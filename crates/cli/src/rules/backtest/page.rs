@@ -1,20 +1,25 @@
 //! What came of a backtest, for people and for programs.
 
-use domain::backtest::{Change, Example, Limited, Tally};
+use domain::backtest::{Book, Change, Example, Limited, Tally, Wrong};
+use domain::names::EventId;
 use serde_json::{Value, json};
 
 use super::Tried;
 use super::ask::Unanswered;
+use super::findings::Finding;
+use super::play::Setup;
 use crate::events::short;
 use crate::output::{Cell, Table, bold, clean, count, dim, first_line, green, red, yellow};
 
 /// The columns of each rule and tenant.
 const COLUMNS: [&str; 6] = ["rule", "~tenant", "added", "dropped", "changed", "broken"];
 
+/// Ids in one line.
+const MOST_NAMED: usize = 10;
 /// Reasons why hotglue gave no answer.
 const MOST_REASONS: usize = 5;
 
-pub(super) fn json(tried: &Tried) -> Value {
+pub(super) fn json(tried: &Tried, setup: &Setup) -> Value {
     let played = &tried.played;
     let report = &played.report;
     let differences: Vec<_> = report
@@ -34,6 +39,14 @@ pub(super) fn json(tried: &Tried) -> Value {
             json!({ "rule": rule, "events": unknown.events, "facts": unknown.needs, "examples": unknown.examples })
         })
         .collect();
+    let wrong = report.wrong.iter().map(|((book, rule, line), wrong)| {
+        let written = condition(setup, *book, rule, *line);
+        json!({
+            "of": book, "rule": rule, "line": line, "when": written.map(|(text, _)| text),
+            "at": written.and_then(|(_, at)| at).map(|(line, column)| json!({ "line": line, "column": column })),
+            "events": wrong.events, "why": wrong.why, "examples": wrong.examples,
+        })
+    });
     let sum = sum(tried);
     json!({
         "new": { "file": tried.new, "version": tried.version },
@@ -59,6 +72,12 @@ pub(super) fn json(tried: &Tried) -> Value {
         "broken": sum.broken,
         "differences": differences,
         "unknown": unknown,
+        "errors": wrong.collect::<Vec<_>>(),
+        "moved": report.moved.iter().map(|((from, to), actions)| {
+            json!({ "from": from, "to": to, "actions": actions })
+        }).collect::<Vec<_>>(),
+        "findings": Finding::all(tried),
+        "allowed": tried.allowed,
         "shadow": report.shadow,
     })
 }
@@ -75,7 +94,7 @@ fn sum(tried: &Tried) -> Tally {
     sum
 }
 
-pub(super) fn lines(tried: &Tried) -> Vec<String> {
+pub(super) fn lines(tried: &Tried, setup: &Setup) -> Vec<String> {
     let report = &tried.played.report;
     let mut lines = vec![headline(tried), String::new()];
     if report.differs() {
@@ -96,9 +115,68 @@ pub(super) fn lines(tried: &Tried) -> Vec<String> {
         }
         lines.push(String::new());
     }
+    for ((book, rule, line), wrong) in &report.wrong {
+        lines.push(cannot(tried, setup, (*book, rule, *line), wrong));
+    }
     lines.extend(notes(tried));
     lines.push(total(tried));
+    let counts: Vec<_> = tried.counts().into_iter().map(Finding::as_str).collect();
+    if !counts.is_empty() {
+        lines.push(dim(format!("exit code 1, for: {}", counts.join(", "))));
+    }
     lines
+}
+
+/// The text of a line of `when`, with its place in the file; none where it is not known which rulebook decided.
+fn condition<'s>(
+    setup: &'s Setup,
+    book: Book,
+    rule: &str,
+    line: Option<usize>,
+) -> Option<(&'s str, Option<(usize, usize)>)> {
+    let rulebook = match book {
+        Book::New => &setup.new,
+        Book::Old => setup.old.as_ref()?,
+    };
+    rulebook.condition(rule, line?)
+}
+
+/// What a rulebook can't evaluate or carry out.
+fn cannot(
+    tried: &Tried,
+    setup: &Setup,
+    (book, rule, line): (Book, &str, Option<usize>),
+    wrong: &Wrong,
+) -> String {
+    let file = match book {
+        Book::New => Some(&tried.new),
+        Book::Old => tried.against.as_ref().map(|(file, _)| file),
+    };
+    let events = count(usize::try_from(wrong.events).unwrap_or(usize::MAX), "event");
+    let what = match line {
+        Some(line) => {
+            let written = condition(setup, book, rule, Some(line));
+            let text = written.map(|(text, _)| format!(" `{}`", first_line(text))).unwrap_or_default();
+            let at = written
+                .and_then(|(_, at)| at)
+                .zip(file)
+                .map(|((line, column), file)| format!(" ({}:{line}:{column})", clean(file)));
+            format!("can't evaluate {}, line {line} of `when`{text}{}", clean(rule), at.unwrap_or_default())
+        }
+        None => format!("can't carry out {}", clean(rule)),
+    };
+    let told = format!("for {events}: {}{}", first_line(&wrong.why), such_as(&wrong.examples));
+    match (book, file) {
+        (Book::New, _) => red(format!("error: the rulebook {what} {told}")),
+        (Book::Old, Some(file)) => yellow(format!("{} {what} {told}", clean(file))),
+        (Book::Old, None) => yellow(format!("the rules that decided then {what} {told}")),
+    }
+}
+
+/// Examples in short.
+fn such_as(examples: &[EventId]) -> String {
+    let ids: Vec<_> = examples.iter().take(MOST_NAMED).map(|id| short(id.as_str())).collect();
+    if ids.is_empty() { String::new() } else { format!("; such as {}", ids.join(", ")) }
 }
 
 fn headline(tried: &Tried) -> String {
@@ -137,11 +215,20 @@ fn notes(tried: &Tried) -> Vec<String> {
             None => "; --ask-hotglue asks for it",
         };
         notes.push(yellow(format!(
-            "unknown for {}: {} depends on {}, which was not read then{more}",
+            "unknown for {}: {} depends on {}, which was not read then{more}{}",
             events(unknown.events),
             clean(rule),
-            facts.join(", ")
+            facts.join(", "),
+            such_as(&unknown.examples)
         )));
+    }
+    for ((from, to), actions) in &played.report.moved {
+        notes.push(format!(
+            "the same by another rule: {} that {} would drop {} would do, word for word",
+            count(usize::try_from(*actions).unwrap_or(usize::MAX), "action"),
+            clean(from),
+            clean(to)
+        ));
     }
     notes.extend(tried.unanswered.iter().flat_map(unanswered));
     notes.extend(tried.limits.iter().map(limit));
@@ -219,8 +306,16 @@ fn limit(limited: &Limited) -> String {
 fn total(tried: &Tried) -> String {
     let report = &tried.played.report;
     let events = count(usize::try_from(report.events).unwrap_or(usize::MAX), "event");
+    if report.events == 0 {
+        return yellow("no event that was decided about is recorded in that time: nothing was tried");
+    }
     if !report.differs() {
-        return format!("nothing would differ in {events}");
+        return match report.unknown_events {
+            0 => format!("nothing would differ in {events}"),
+            unknown => format!(
+                "nothing would differ in {events}, as far as is known: {unknown} depend on what is not"
+            ),
+        };
     }
     let sum = sum(tried);
     let mut said = format!("{} added, {} dropped, {} changed", sum.added, sum.dropped, sum.changed);

@@ -151,7 +151,7 @@ impl<'s> Player<'s> {
         };
         let differences = compare(&before, &after);
         let report: &mut Report = &mut self.played.report;
-        report.count((row, &id, &tenant), &after, differences, self.setup.examples);
+        report.count((row, &id, &tenant), (&before, &after), differences, self.setup.examples);
     }
 
     fn read(&mut self, recorded: Recorded) -> Option<(Event, Facts, jiff::Timestamp)> {

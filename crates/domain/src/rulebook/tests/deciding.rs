@@ -296,9 +296,37 @@ fn an_explanation_shows_every_line_and_what_it_read() {
     let link = rule("link-made");
     assert!(
         link.lines[3].held.is_none()
-            && link.lines[3].why.as_deref().is_some_and(|why| why.contains("would ask"))
+            && link.lines[3].why.as_deref().is_some_and(|why| why.contains("not looked at"))
     );
+    let config = rule("config-invalid");
+    let changed = config.changed.as_ref().and_then(|line| line.why.as_deref());
+    assert!(changed.is_some_and(|why| why.contains("would ask")), "{config:?}");
     assert!(serde_json::to_string(&said).is_ok());
+}
+
+#[test]
+fn lines_of_a_rule_that_is_off_or_about_other_kinds_are_shown_as_not_looked_at() {
+    let text = "[[rule]]\nname='other'\non=['discover','connection']\nwhen=['event.failed','payload.nope']\n\
+                [[rule]]\nname='off'\nmode='off'\nchanged='payload.nope'\nwhen=['event.failed']\n";
+    let event = failed_job();
+    let (facts, flow) = (Facts::default(), flow());
+    let said = book(text).explain(&case(&event, &facts, &flow));
+    let [other, off] = &said.rules[..] else { panic!("{said:?}") };
+    assert_eq!(
+        other.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(),
+        ["event.failed", "payload.nope"]
+    );
+    let why = "not looked at: the rule is on discover, connection, and this event is of the kind job";
+    assert!(
+        other.lines.iter().all(|line| line.held.is_none() && line.why.as_deref() == Some(why)),
+        "{other:?}"
+    );
+    let of_off = off.lines.iter().chain(&off.changed);
+    assert_eq!(
+        of_off.filter(|line| line.why.as_deref() == Some("not looked at: the rule is off")).count(),
+        2
+    );
+    assert!(said.rules.iter().flat_map(|rule| &rule.lines).all(|line| line.read.is_empty()));
 }
 
 #[test]
