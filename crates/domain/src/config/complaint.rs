@@ -55,6 +55,17 @@ impl Complaint {
     }
 }
 
+/// The text of a file.
+///
+/// # Errors
+/// Where it stops being text, when something in it is no UTF-8.
+pub fn utf8(bytes: Vec<u8>) -> Result<String, Complaint> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        Complaint::at_offset(&valid, valid.len(), "this is no text in UTF-8; save the file as UTF-8")
+    })
+}
+
 /// Takes apart serde's "unknown field `x`, expected one of `a`, `b`" (and "unknown variant").
 fn unknown_name(message: &str) -> Option<(&str, Vec<&str>)> {
     let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;

@@ -146,6 +146,13 @@ impl Fields<'_, '_, '_, '_> {
     fn compile(&mut self, field: &str, for_slack: bool, source: &Placed) -> Option<(String, Text)> {
         let place = format!("{} {field}: ", self.place);
         let reads = checked(self.reader, source, &place, check::text(&source.text))?;
+        // A message may say when it was written. A name made of the clock is another one in every replay.
+        if !for_slack && field != "channel" && reads.has_single("now") {
+            self.reader.doubt(
+                &source.span,
+                format!("{place}it reads `now`, so that a replay names another one: take the date from the event, such as {{{{ event.occurred_at|date }}}}"),
+            );
+        }
         match self.texts.add(&format!("{}.{field}", self.text_name), for_slack, source, reads) {
             Ok(text) => Some((source.text.clone(), text)),
             Err(why) => {
