@@ -26,9 +26,10 @@ pub(crate) struct Loaded {
 /// # Errors
 /// All complaints, one per line, as `FILE: line 3, column 1: …`.
 pub(crate) fn load_config(path: &Path) -> Result<Loaded, Misused> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         Misused(format!("the configuration {} can't be read: {error}; name it with --config", path.display()))
     })?;
+    let text = utf8(bytes).map_err(|complaint| all(path, &[complaint]))?;
     parse_config(path, &text)
 }
 

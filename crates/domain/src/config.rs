@@ -40,6 +40,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Lower-case `[a-z0-9-]`.
+    #[schemars(regex(pattern = r"^[a-z0-9-]+$"))]
     pub name: String,
     /// Who posts there.
     pub source: Source,
@@ -166,6 +167,7 @@ pub struct Environment {
     /// As in the webhooks.
     pub env_id: String,
     #[serde(default = "hotglue_base_url")]
+    #[schemars(regex(pattern = "^https?://"))]
     pub base_url: String,
     /// Of this environment.
     pub api_key: SecretRef,
@@ -185,12 +187,14 @@ pub struct Flow {
     #[serde(default)]
     pub name: Option<String>,
     #[serde(default)]
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub schedule: Option<String>,
     #[serde(default)]
     pub schedule_connector_id: Option<String>,
     #[serde(default)]
     pub target: Option<String>,
     #[serde(default)]
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub target_schedule: Option<String>,
     #[serde(default)]
     pub target_connector_id: Option<String>,
@@ -223,12 +227,14 @@ pub struct FlowSettings {
     /// For people.
     pub name: Option<String>,
     /// The tenant's schedule, `cron(…)`, UTC.
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub schedule: Option<String>,
     /// Scope of that schedule at hotglue; none = the flow's own.
     pub schedule_connector_id: Option<String>,
     /// The target that every tenant of the flow must have.
     pub target: Option<String>,
     /// The target's schedule, `cron(…)`, UTC.
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub target_schedule: Option<String>,
     /// Scope of the target's schedule at hotglue; the target itself unless given.
     pub target_connector_id: Option<String>,

@@ -147,9 +147,10 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
                     continue;
                 }
                 tell(&doubtful);
+                let gone = gone(&deps.rules.current(), &rulebook);
                 deps.rules.replace(rulebook);
                 refused = None;
-                accept(deps, &format!("rulebook {version} is in force"));
+                accept(deps, &format!("rulebook {version} is in force{gone}"));
             }
             Err(why) => {
                 deps.metrics.rulebook_bad();
@@ -159,6 +160,14 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
             }
         }
     }
+}
+
+/// Rules of the old rulebook that the new one has not: a file may also have been cut off.
+fn gone(old: &Rulebook, new: &Rulebook) -> String {
+    let kept = |name: &str| new.rules().iter().any(|rule| rule.name == name);
+    let names: Vec<_> =
+        old.rules().iter().map(|rule| rule.name.as_str()).filter(|name| !kept(name)).collect();
+    if names.is_empty() { String::new() } else { format!("; rules that are gone: {}", names.join(", ")) }
 }
 
 /// Playing scenarios may take a while where rules are many; events are not to wait for it.

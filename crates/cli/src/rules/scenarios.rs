@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use domain::config::utf8;
 use domain::rulebook::Rulebook;
 use domain::rulebook::Severity;
 use domain::rulebook::scenario::{CaseResult, Scenario};
@@ -71,8 +72,9 @@ pub(super) fn load(path: &Path) -> Result<Vec<(String, Scenario)>, Misused> {
 }
 
 fn read(file: &Path) -> Result<String, Misused> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))
+    let bytes = std::fs::read(file)
+        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))?;
+    utf8(bytes).map_err(|complaint| Misused(located(file, Severity::Error, &complaint)))
 }
 
 pub(super) fn run(common: &Common, path: Option<&Path>, report: Option<&Path>) -> Result<ExitCode> {

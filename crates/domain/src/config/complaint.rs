@@ -30,7 +30,9 @@ impl Complaint {
     pub fn at_offset(text: &str, offset: usize, sentence: impl Into<String>) -> Self {
         let before = text.get(..offset.min(text.len())).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        // A mark of the byte order is no column.
+        let of_line = before.rsplit('\n').next().unwrap_or_default().trim_start_matches('\u{feff}');
+        let column = of_line.chars().count() + 1;
         Self { at: Some((line, column)), sentence: sentence.into() }
     }
 

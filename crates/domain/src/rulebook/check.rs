@@ -261,7 +261,7 @@ impl<'a> Walk<'a> {
                 if matches!(op.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
                     self.compared(&op.left, &op.right);
                 }
-                self.fitting(op.op, &op.left, &op.right, expr.span());
+                self.fitting(op.op, &op.left, &op.right, op.left.span());
                 let (left, right) = (self.expr(&op.left), self.expr(&op.right));
                 match op.op {
                     BinOpKind::Add | BinOpKind::Concat => left.saturating_add(right),
@@ -282,7 +282,7 @@ impl<'a> Walk<'a> {
                 self.expr(&compare.expr);
                 let mut left = &compare.expr;
                 for op in &compare.ops {
-                    self.fitting(as_binary(op.op), left, &op.expr, expr.span());
+                    self.fitting(as_binary(op.op), left, &op.expr, left.span());
                     self.expr(&op.expr);
                     left = &op.expr;
                 }

@@ -200,7 +200,9 @@ impl<'a> Walk<'a> {
                 if other.or_none || other.is == Type::Nothing {
                     return;
                 }
-                let this = if one.is == Type::Nothing { that } else { this.trim_end_matches(',') };
+                let this = if one.is == Type::Nothing { right } else { left };
+                let this =
+                    path(this).map_or_else(|| "this".to_owned(), |path| format!("`{}`", path.join(".")));
                 let hint = if other.is == Type::Text { ": a text that was not sent is empty" } else { "" };
                 format!("{this} is never none{hint}")
             }
