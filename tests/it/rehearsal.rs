@@ -1,6 +1,8 @@
 //! Rules that are checked, explained, tried on the past, and tested with what came in.
 
+mod exporting;
 mod needing_a_person;
+mod reloading;
 
 use domain::journal::Outcome;
 use sandbox::webhook;
@@ -76,7 +78,7 @@ async fn scenarios_of_ones_own_are_run_with_a_report_for_ci() {
     let (code, said, errors) = stage.gluehook(&["rules", "test", own, &report_flag]).await;
     assert_eq!(code, 1, "{said}{errors}");
     let xml = std::fs::read_to_string(report).expect("the report");
-    assert!(xml.contains("tests=\"3\" failures=\"2\""), "{xml}");
+    assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"1\" time=\""), "{xml}");
     assert!(
         xml.contains("deeper/wrong.toml\" line=\"2\"") && xml.contains("deeper/wrong.toml:2: matches"),
         "{xml}"

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use domain::config::cron::Doubt;
 use domain::config::{Config, SecretRef};
 use domain::event::Kind;
 use domain::journal::Filter;
-use domain::rulebook::{Mode, Rulebook, StepAction};
+use domain::rulebook::{Mode, Rulebook, Severity, StepAction, scenario};
 use domain::schema::Schema;
 use domain::signature::Proof;
 use effects::World;
@@ -161,6 +162,20 @@ fn configuration(common: &Common, checks: &mut Checks) -> Option<Loaded> {
         }
     }
     schemas(config, base, checks);
+    for (setting, doubt) in config.doubtful_schedules() {
+        match doubt {
+            Doubt::Wrong(said) => {
+                checks.bad(setting, said, "hotglue takes five fields, such as cron(0 */4 * * *), UTC")
+            }
+            Doubt::Unusual(said) => {
+                checks.warning(
+                    setting,
+                    said,
+                    "if hotglue takes it, all is well: its schedules are UNIX cron, UTC",
+                );
+            }
+        }
+    }
     Some(loaded)
 }
 
@@ -191,6 +206,9 @@ fn schemas(config: &Config, base: &Path, checks: &mut Checks) {
     }
 }
 
+/// What a worker makes of a rulebook that can be read and can't be meant.
+const UNSOUND: &str = "a worker that runs keeps its old rules; one that is started takes these, and the rule does not do what it says";
+
 fn rulebook(common: &Common, checks: &mut Checks) -> Option<Rulebook> {
     let what = match &common.rules {
         Some(path) => format!("rulebook {}", path.display()),
@@ -200,10 +218,19 @@ fn rulebook(common: &Common, checks: &mut Checks) -> Option<Rulebook> {
         Ok(rulebook) => {
             let live = rulebook.rules().iter().filter(|rule| rule.mode == Mode::Live).count();
             let all = output::count(rulebook.rules().len(), "rule");
-            checks.good(what.as_str(), format!("{all}, {live} of them live, version {}", rulebook.version()));
-            for finding in rulebook.findings() {
+            let said = format!("{all}, {live} of them live, version {}", rulebook.version());
+            let findings = rulebook.review(&scenario::shipped()).findings;
+            if findings.iter().all(|finding| finding.severity == Severity::Warning) {
+                checks.good(what.as_str(), said);
+            }
+            for finding in findings {
                 let said = finding.complaint.to_string();
-                checks.warning(what.as_str(), said, "`gluehook rules check` says the same, and more");
+                match finding.severity {
+                    Severity::Error => checks.bad(what.as_str(), said, UNSOUND),
+                    Severity::Warning => {
+                        checks.warning(what.as_str(), said, "`gluehook rules check` says the same");
+                    }
+                }
             }
             Some(rulebook)
         }

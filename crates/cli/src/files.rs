@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use domain::config::{Complaint, Config, SecretRef};
+use domain::config::{Complaint, Config, SecretRef, utf8};
 use domain::rulebook::Rulebook;
 use secrecy::SecretString;
 use service::secrets;
@@ -26,9 +26,10 @@ pub(crate) struct Loaded {
 /// # Errors
 /// All complaints, one per line, as `FILE: line 3, column 1: …`.
 pub(crate) fn load_config(path: &Path) -> Result<Loaded, Misused> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         Misused(format!("the configuration {} can't be read: {error}; name it with --config", path.display()))
     })?;
+    let text = utf8(bytes).map_err(|complaint| all(path, &[complaint]))?;
     parse_config(path, &text)
 }
 
@@ -82,8 +83,9 @@ pub(crate) fn load_rulebook(path: Option<&Path>) -> Result<Rulebook, Misused> {
 /// # Errors
 /// A sentence when the file can't be read.
 pub(crate) fn read_rulebook(path: &Path) -> Result<String, Misused> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Misused(format!("the rulebook {} can't be read: {error}", path.display())))
+    let bytes = std::fs::read(path)
+        .map_err(|error| Misused(format!("the rulebook {} can't be read: {error}", path.display())))?;
+    utf8(bytes).map_err(|complaint| all(path, &[complaint]))
 }
 
 /// Resolves a secret; a relative `file:` path is one beside the configuration.

@@ -1,6 +1,5 @@
 //! `gluehook.toml`: what is structured in the configuration. Strict about unknown keys; secrets are references only.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,10 +13,13 @@ use crate::signature::Proof;
 use crate::span;
 
 mod complaint;
+pub mod cron;
+mod place;
 mod proof;
+mod sense;
 mod slack;
 
-pub use self::complaint::{Complaint, nearest};
+pub use self::complaint::{Complaint, nearest, utf8};
 pub use self::proof::{HmacSetting, NoProof, ProofSetting};
 pub use self::slack::Slack;
 
@@ -38,6 +40,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// Lower-case `[a-z0-9-]`.
+    #[schemars(regex(pattern = r"^[a-z0-9-]+$"))]
     pub name: String,
     /// Who posts there.
     pub source: Source,
@@ -164,6 +167,7 @@ pub struct Environment {
     /// As in the webhooks.
     pub env_id: String,
     #[serde(default = "hotglue_base_url")]
+    #[schemars(regex(pattern = "^https?://"))]
     pub base_url: String,
     /// Of this environment.
     pub api_key: SecretRef,
@@ -183,12 +187,14 @@ pub struct Flow {
     #[serde(default)]
     pub name: Option<String>,
     #[serde(default)]
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub schedule: Option<String>,
     #[serde(default)]
     pub schedule_connector_id: Option<String>,
     #[serde(default)]
     pub target: Option<String>,
     #[serde(default)]
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub target_schedule: Option<String>,
     #[serde(default)]
     pub target_connector_id: Option<String>,
@@ -221,12 +227,14 @@ pub struct FlowSettings {
     /// For people.
     pub name: Option<String>,
     /// The tenant's schedule, `cron(…)`, UTC.
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub schedule: Option<String>,
     /// Scope of that schedule at hotglue; none = the flow's own.
     pub schedule_connector_id: Option<String>,
     /// The target that every tenant of the flow must have.
     pub target: Option<String>,
     /// The target's schedule, `cron(…)`, UTC.
+    #[schemars(regex(pattern = r"^(cron\(.*\))?$"))]
     pub target_schedule: Option<String>,
     /// Scope of the target's schedule at hotglue; the target itself unless given.
     pub target_connector_id: Option<String>,
@@ -365,91 +373,8 @@ impl Config {
     /// Each [`Complaint`] is one sentence with line and column where they are known.
     pub fn parse(text: &str) -> Result<Self, Vec<Complaint>> {
         let config: Self = toml::from_str(text).map_err(|error| vec![Complaint::from_toml(&error, text)])?;
-        let complaints = config.complaints();
+        let complaints = config.complaints(text);
         if complaints.is_empty() { Ok(config) } else { Err(complaints) }
-    }
-
-    fn complaints(&self) -> Vec<Complaint> {
-        let mut found = Vec::new();
-        let mut say = |sentence: String| found.push(Complaint::general(sentence));
-        let mut seen = BTreeMap::new();
-        for endpoint in &self.endpoint {
-            let name = &endpoint.name;
-            if name.is_empty()
-                || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-            {
-                say(format!("endpoint `{name}`: a name is made of lower-case letters, digits and `-`"));
-            }
-            if seen.insert(name, ()).is_some() {
-                say(format!("endpoint `{name}` is there twice: give one of them another name"));
-            }
-            if endpoint.max_body == 0 {
-                say(format!(
-                    "endpoint `{name}`: max_body = \"0\" takes no body at all: leave it out for \"1MiB\", or write another size"
-                ));
-            }
-            match endpoint.proof() {
-                Proof::None if !endpoint.secrets.is_empty() => say(format!(
-                    "endpoint `{name}` has secrets and proof = \"none\", which verifies nothing: leave one of them out"
-                )),
-                Proof::None => {}
-                Proof::Hmac { .. } if endpoint.secrets.is_empty() => say(format!(
-                    "endpoint `{name}` has no secrets: add secrets = [\"env:NAME\"], or proof = \"none\" to take everything unverified"
-                )),
-                Proof::Hmac { .. } => {}
-            }
-        }
-        for (i, environment) in self.hotglue.environment.iter().enumerate() {
-            let id = &environment.env_id;
-            if self.hotglue.environment[..i].iter().any(|other| other.env_id == *id) {
-                say(format!("the hotglue environment `{id}` is there twice: leave one"));
-            }
-            if !environment.base_url.starts_with("http://") && !environment.base_url.starts_with("https://") {
-                say(format!("the hotglue environment `{id}`: base_url must begin with http:// or https://"));
-            }
-        }
-        for (i, flow) in self.hotglue.flow.iter().enumerate() {
-            if self.hotglue.flow[..i].iter().any(|other| other.flow_id == flow.flow_id) {
-                say(format!("the flow `{}` is there twice: leave one", flow.flow_id));
-            }
-        }
-        let flows = self
-            .hotglue
-            .flow
-            .iter()
-            .map(|flow| (flow.flow_id.as_str(), &flow.schedule, &flow.target_schedule));
-        let defaults = &self.hotglue.defaults;
-        for (flow, schedule, target) in
-            flows.chain([("defaults", &defaults.schedule, &defaults.target_schedule)])
-        {
-            for expression in [schedule, target].into_iter().flatten().filter(|text| !text.is_empty()) {
-                if !expression.starts_with("cron(") || !expression.ends_with(')') {
-                    say(format!(
-                        "flow `{flow}`: the schedule `{expression}` must be written as cron(0 */4 * * *)"
-                    ));
-                }
-            }
-        }
-        if let Some(slack) = &self.slack {
-            match (&slack.token, &slack.webhook_url) {
-                (None, None) => say("[slack] needs a token or a webhook_url".to_owned()),
-                (Some(_), Some(_)) => say("[slack] has a token and a webhook_url: leave one".to_owned()),
-                (Some(_), None) if slack.channel.is_none() => {
-                    say("[slack] needs a channel, such as channel = \"#hotglue-webhooks\"".to_owned());
-                }
-                _ => {}
-            }
-        }
-        if self.jetstream.duplicate_window > self.jetstream.max_age {
-            say("[jetstream] duplicate_window can't be longer than max_age".to_owned());
-        }
-        if self.event_log.keep < self.jetstream.max_age {
-            say("[event_log] keep can't be shorter than max_age in [jetstream]: a dead letter whose ledger was forgotten would be acted upon once more".to_owned());
-        }
-        if self.retry.attempts == 0 {
-            say("[retry] attempts must be at least 1".to_owned());
-        }
-        found
     }
 }
 

@@ -11,6 +11,7 @@ use crate::span;
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Attempts in all before the event is buried.
+    #[schemars(range(min = 1))]
     pub attempts: u32,
     /// Wait after the first failure; doubles with each further one.
     #[serde(deserialize_with = "span::de_duration")]

@@ -212,7 +212,7 @@ pub struct Rulebook {
     rules: Vec<Rule>,
     compiled: Vec<read::Compiled>,
     texts: language::Texts,
-    doubts: Vec<Complaint>,
+    doubts: Vec<Finding>,
 }
 
 impl fmt::Debug for Rulebook {

@@ -3,6 +3,7 @@
 //! one: names of fields and connectors, documented words, times, small numbers, the commonest words of error texts.
 //! What is known by its form or its field (`personal`) goes also where it is made of such words and numbers.
 
+mod left;
 mod personal;
 mod token;
 
@@ -11,6 +12,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+pub use self::left::{left_in, left_within};
 use self::personal::{Field, Found, Kind as Personal};
 pub use self::token::{SHORTEST_SALT, Salt};
 use crate::event::{Kind, hotglue};
@@ -152,6 +154,7 @@ impl StandIns {
                 (Some(word), _) => self.name(word, text).into(),
                 (None, Some(kind)) => self.of_person(kind, text).into(),
                 (None, None) if WORDS.contains(&name) => self.connector(text).into(),
+                (None, None) if is_time_field(name) && is_time_digits(text) => value.clone(),
                 (None, None) => self.text(text).into(),
             },
             Value::Number(number) => match (word_of(name), within) {
@@ -406,15 +409,6 @@ fn settled(text: &str, look: impl Fn(&str) -> String) -> String {
     text
 }
 
-/// What of a text that is to be shown to others looks like a person's or an account's, such as `a telephone number`.
-#[must_use]
-pub fn left_in(text: &str) -> BTreeSet<&'static str> {
-    let found = personal::find(text)
-        .into_iter()
-        .filter(|found| !matches!(found.kind, Personal::Time) && !token::is_one(&text[found.at.clone()]));
-    found.map(|found| found.kind.said()).collect()
-}
-
 /// A name with tokens in it says nothing by their words.
 fn field(name: &str) -> Option<Field> {
     let token = name.char_indices().any(|(at, _)| token::begins(&name[at..]).is_some());
@@ -476,7 +470,16 @@ fn is_time_number(number: &serde_json::Number) -> bool {
 }
 
 fn is_time_field(name: &str) -> bool {
-    hotglue::STATUSES.contains(&name) || ["last_updated", "timestamp", "start_time"].contains(&name)
+    let name = name.to_ascii_lowercase();
+    let ends =
+        ["_at", "_ts", "time", "timestamp", "last_updated"].iter().any(|ending| name.ends_with(ending));
+    ends || hotglue::STATUSES.iter().any(|status| status.eq_ignore_ascii_case(&name))
+}
+
+/// A time in milliseconds or seconds, sent as a text.
+fn is_time_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+        && text.parse::<i64>().is_ok_and(|time| is_time_number(&time.into()))
 }
 
 #[cfg(test)]

@@ -4,35 +4,59 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::rulebook::{Rulebook, Severity};
+use domain::config;
+use domain::rulebook::{Finding, Rulebook, Severity, scenario};
 use tokio_util::sync::CancellationToken;
 
 use crate::Deps;
 
 /// How often the file is looked at. Looking is one read of a few kilobytes; notifications of the file system would
 /// miss the way configuration maps are swapped.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The rulebook in force. Whoever decides takes one [`Arc`] of it and decides with that to the end.
 #[derive(Debug)]
 pub(crate) struct Rules {
     current: RwLock<Arc<Rulebook>>,
     file: Option<PathBuf>,
+    /// What can't be meant in the rulebook that the worker was started with.
+    unsound: Option<Unsound>,
+}
+
+#[derive(Debug)]
+struct Unsound {
+    version: String,
+    said: String,
 }
 
 impl Rules {
-    /// Loads `file`, or the built-in rulebook.
+    /// Loads `file`, or the built-in rulebook. What can't be meant is told, and no reason to refuse it: an upgrade that finds
+    /// more must not stop a worker.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, String> {
         let rulebook = match file {
             Some(file) => parse(file, &read(file)?)?,
             None => Rulebook::built_in(),
         };
-        tell_findings(file, &rulebook);
-        Ok(Self { current: RwLock::new(Arc::new(rulebook)), file: file.map(Path::to_owned) })
+        let name = file.unwrap_or(Path::new("the built-in rulebook"));
+        let Judged { wrong, doubtful } = judged(name, &rulebook);
+        let unsound = (!wrong.is_empty())
+            .then(|| Unsound { version: rulebook.version().to_owned(), said: wrong.join("\n") });
+        for said in &wrong {
+            tracing::error!("the rulebook is taken and is not sound: {said}");
+        }
+        tell(&doubtful);
+        Ok(Self { current: RwLock::new(Arc::new(rulebook)), file: file.map(Path::to_owned), unsound })
     }
 
     pub(crate) fn current(&self) -> Arc<Rulebook> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What can't be meant in the rulebook in force.
+    fn warning(&self) -> Option<String> {
+        let unsound = self.unsound.as_ref().filter(|unsound| unsound.version == self.current().version())?;
+        let Unsound { version, said } = unsound;
+        Some(format!("rulebook {version} is in force and is not sound: {said}"))
     }
 
     fn replace(&self, rulebook: Rulebook) {
@@ -40,17 +64,35 @@ impl Rules {
     }
 }
 
-/// What can hardly be meant is no reason to refuse a rulebook, and one to tell.
-fn tell_findings(file: Option<&Path>, rulebook: &Rulebook) {
-    let file = file.unwrap_or(Path::new("the built-in rulebook")).display();
-    for finding in rulebook.findings() {
-        tracing::warn!("{file}: {}", finding.complaint);
+/// What is found in a rulebook that can be read, each with file, line and column.
+struct Judged {
+    /// What can't be meant, in the rules themselves or on the events of the scenarios that ship.
+    wrong: Vec<String>,
+    /// What can hardly be meant.
+    doubtful: Vec<String>,
+}
+
+fn judged(file: &Path, rulebook: &Rulebook) -> Judged {
+    let findings = rulebook.review(&scenario::shipped()).findings;
+    let (wrong, doubtful): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.severity == Severity::Error);
+    let said = |finding: Finding| format!("{}: {}", file.display(), finding.complaint);
+    Judged {
+        wrong: wrong.into_iter().map(said).collect(),
+        doubtful: doubtful.into_iter().map(said).collect(),
+    }
+}
+
+fn tell(doubtful: &[String]) {
+    for said in doubtful {
+        tracing::warn!("{said}");
     }
 }
 
 fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| format!("the rulebook {} can't be read: {error}", file.display()))
+    let bytes = std::fs::read(file)
+        .map_err(|error| format!("the rulebook {} can't be read: {error}", file.display()))?;
+    config::utf8(bytes).map_err(|complaint| format!("{}: {complaint}", file.display()))
 }
 
 fn parse(file: &Path, text: &str) -> Result<Rulebook, String> {
@@ -61,13 +103,11 @@ fn parse(file: &Path, text: &str) -> Result<Rulebook, String> {
     })
 }
 
-/// What can't be meant puts no rulebook in force that was not in force before. (One that a worker is started with is, and is
-/// told of: an upgrade that finds more must not stop it.)
-fn sound(file: &Path, rulebook: Rulebook) -> Result<Rulebook, String> {
-    let findings = rulebook.findings();
-    let wrong = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let said: Vec<_> = wrong.map(|finding| format!("{}: {}", file.display(), finding.complaint)).collect();
-    if said.is_empty() { Ok(rulebook) } else { Err(said.join("\n")) }
+/// What can't be meant puts no rulebook in force that was not in force before.
+fn sound(file: &Path, text: &str) -> Result<(Rulebook, Vec<String>), String> {
+    let rulebook = parse(file, whole(file, text)?)?;
+    let Judged { wrong, doubtful } = judged(file, &rulebook);
+    if wrong.is_empty() { Ok((rulebook, doubtful)) } else { Err(wrong.join("\n")) }
 }
 
 /// An editor may empty a file before it writes it: a file without anything in it is not taken for "no rules".
@@ -77,19 +117,28 @@ fn whole<'a>(file: &Path, text: &'a str) -> Result<&'a str, String> {
 
 /// Watches the file until `stop`.
 pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
+    deps.readiness.warn_about("rulebook", deps.rules.warning().as_deref());
     let Some(file) = deps.rules.file.as_deref() else { return stop.cancelled().await };
-    let mut refused: Option<String> = None;
+    let (mut seen, mut refused) = (None, None);
     let mut looks = tokio::time::interval(LOOK);
     while stop.run_until_cancelled(looks.tick()).await.is_some() {
-        let text = read(file);
-        if text.as_ref().is_ok_and(|text| text == deps.rules.current().text()) {
+        let found = read(file);
+        if found.as_ref().is_ok_and(|text| text == deps.rules.current().text()) {
             if refused.take().is_some() {
                 accept(deps, "the rulebook is again the one in force");
             }
             continue;
         }
-        match text.and_then(|text| sound(file, parse(file, whole(file, &text)?)?)) {
-            Ok(rulebook) => {
+        // What is still being written is another text at the next look, and may read as a rulebook with fewer rules.
+        if seen.as_ref() != Some(&found) {
+            seen = Some(found);
+            continue;
+        }
+        if refused.as_ref() == Some(&found) {
+            continue;
+        }
+        match judge(file, found.clone()).await {
+            Ok((rulebook, doubtful)) => {
                 let version = rulebook.version().to_owned();
                 if let Err(error) =
                     deps.store.rulebook_seen(&version, rulebook.text(), deps.clock.now()).await
@@ -97,24 +146,39 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
                     tracing::warn!(%error, "the new rulebook waits until it can be written to the event log");
                     continue;
                 }
-                tell_findings(Some(file), &rulebook);
+                tell(&doubtful);
+                let gone = gone(&deps.rules.current(), &rulebook);
                 deps.rules.replace(rulebook);
                 refused = None;
-                accept(deps, &format!("rulebook {version} is in force"));
+                accept(deps, &format!("rulebook {version} is in force{gone}"));
             }
-            Err(why) if refused.as_deref() == Some(why.as_str()) => {}
             Err(why) => {
                 deps.metrics.rulebook_bad();
                 deps.readiness.warn_about("rulebook", Some(&format!("the old rules stay in force: {why}")));
                 tracing::error!("the changed rulebook is refused, the old rules stay in force: {why}");
-                refused = Some(why);
+                refused = Some(found);
             }
         }
     }
 }
 
+/// Rules of the old rulebook that the new one has not: a file may also have been cut off.
+fn gone(old: &Rulebook, new: &Rulebook) -> String {
+    let kept = |name: &str| new.rules().iter().any(|rule| rule.name == name);
+    let names: Vec<_> =
+        old.rules().iter().map(|rule| rule.name.as_str()).filter(|name| !kept(name)).collect();
+    if names.is_empty() { String::new() } else { format!("; rules that are gone: {}", names.join(", ")) }
+}
+
+/// Playing scenarios may take a while where rules are many; events are not to wait for it.
+async fn judge(file: &Path, found: Result<String, String>) -> Result<(Rulebook, Vec<String>), String> {
+    let (file, text) = (file.to_owned(), found?);
+    let judging = tokio::task::spawn_blocking(move || sound(&file, &text));
+    judging.await.map_err(|error| format!("the rulebook could not be looked at: {error}"))?
+}
+
 fn accept(deps: &Deps, said: &str) {
     deps.metrics.rulebook_good();
-    deps.readiness.warn_about("rulebook", None);
+    deps.readiness.warn_about("rulebook", deps.rules.warning().as_deref());
     tracing::info!("{said}");
 }

@@ -1,5 +1,7 @@
 //! `gluehook events export`: a scenario made of what came in.
 
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,6 +42,10 @@ pub(crate) struct Args {
     /// Write it to this file; printed unless given
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Write over a file that is there already
+    #[arg(long, requires = "output")]
+    force: bool,
 }
 
 pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<ExitCode> {
@@ -118,8 +124,7 @@ pub(super) async fn run(common: &Common, store: &Store, args: &Args) -> Result<E
         differs.iter().map(|said| format!("# Otherwise than the event itself: {}\n", clean(said))).collect();
     let text = format!("{head}{changed}{text}");
     match &args.output {
-        Some(path) => std::fs::write(path, text)
-            .with_context(|| format!("the scenario {} can't be written", path.display()))?,
+        Some(path) => write(path, &text, args.force)?,
         None => output::bytes(text.as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
@@ -145,6 +150,24 @@ async fn rulebook(common: &Common, store: &Store, record: &EventRecord) -> Resul
         return Ok(decided);
     }
     Err(misused.into())
+}
+
+fn write(path: &Path, text: &str, over: bool) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if over {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    match written {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(anyhow!(
+            "{} is there already, and is left as it is: name another file, or add --force to write over it",
+            path.display()
+        )),
+        written => written.with_context(|| format!("the scenario {} can't be written", path.display())),
+    }
 }
 
 async fn salt(store: &Store, given: Option<&str>) -> Result<Salt> {

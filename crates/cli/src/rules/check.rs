@@ -1,13 +1,12 @@
 //! `gluehook rules check`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
 use domain::config::Complaint;
 use domain::rulebook::scenario::{self, Scenario};
-use domain::rulebook::{Finding, Mode, Rule, Rulebook, Severity};
+use domain::rulebook::{Finding, Mode, Rehearsal, Rule, Rulebook, Severity};
 use serde::Serialize;
 
 use super::{located, scenarios};
@@ -108,18 +107,9 @@ fn find(text: Option<&str>, scenarios: &[(String, Scenario)]) -> Found {
             return Found { rulebook: None, findings, untried: Vec::new() };
         }
     };
-    let rehearsal = rulebook.rehearse(scenarios);
-    let mut findings = rulebook.findings();
-    findings.extend(rehearsal.findings);
-    // What a scenario proves need not be suspected, too.
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let errors = errors.filter_map(|finding| finding.complaint.at).collect::<BTreeSet<_>>();
-    findings.retain(|finding| {
-        finding.severity == Severity::Error || finding.complaint.at.is_none_or(|at| !errors.contains(&at))
-    });
-    findings.sort_by_key(|finding| finding.complaint.at);
+    let Rehearsal { findings, tried } = rulebook.review(scenarios);
     let untried = rulebook.rules().iter().filter(|rule| rule.mode != Mode::Off).map(|rule| &rule.name);
-    let untried = untried.filter(|name| !rehearsal.tried.contains(*name)).cloned().collect();
+    let untried = untried.filter(|name| !tried.contains(*name)).cloned().collect();
     Found { rulebook: Some(rulebook), findings, untried }
 }
 

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use domain::config::utf8;
 use domain::rulebook::Rulebook;
 use domain::rulebook::Severity;
 use domain::rulebook::scenario::{CaseResult, Scenario};
@@ -49,6 +51,8 @@ pub(super) struct Case {
     pub(super) passed: bool,
     pub(super) difference: Option<String>,
     pub(super) matched: Vec<String>,
+    #[serde(skip)]
+    pub(super) took: Duration,
 }
 
 /// The scenarios of a folder or a file, with the names of their files.
@@ -68,14 +72,15 @@ pub(super) fn load(path: &Path) -> Result<Vec<(String, Scenario)>, Misused> {
 }
 
 fn read(file: &Path) -> Result<String, Misused> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))
+    let bytes = std::fs::read(file)
+        .map_err(|error| Misused(format!("the scenario {} can't be read: {error}", file.display())))?;
+    utf8(bytes).map_err(|complaint| Misused(located(file, Severity::Error, &complaint)))
 }
 
 pub(super) fn run(common: &Common, path: Option<&Path>, report: Option<&Path>) -> Result<ExitCode> {
     let rulebook = files::load_rulebook(common.rules.as_deref())?;
     let found = scenario_files(path)?;
-    let played = found.iter().map(|file| play(&rulebook, file)).collect::<Result<Vec<_>, _>>()?;
+    let played: Vec<_> = found.iter().map(|file| play(&rulebook, file)).collect();
     let (passed, failed) = totals(&played);
     if let Some(report) = report {
         std::fs::write(report, junit::report(&played))
@@ -136,23 +141,28 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std:
     Ok(())
 }
 
-fn play(rulebook: &Rulebook, file: &Path) -> Result<Played, Misused> {
-    let text = read(file)?;
-    let (cases, complaints, at) = match Scenario::parse_file(&text) {
-        Ok(scenario) => (scenario.run(rulebook).into_iter().map(Case::from).collect(), Vec::new(), None),
-        Err(complaints) => (
+/// One that can't be read fails, and the others are played all the same.
+fn play(rulebook: &Rulebook, file: &Path) -> Played {
+    let (cases, complaints, at) = match read(file).map(|text| Scenario::parse_file(&text)) {
+        Ok(Ok(scenario)) => (timed(scenario.results(rulebook)), Vec::new(), None),
+        Ok(Err(complaints)) => (
             Vec::new(),
             complaints.iter().map(|complaint| located(file, Severity::Error, complaint)).collect(),
             complaints.first().and_then(|complaint| complaint.at).map(|(line, _)| line),
         ),
+        Err(Misused(why)) => (Vec::new(), vec![why], None),
     };
-    Ok(Played { file: file.to_owned(), cases, complaints, at })
+    Played { file: file.to_owned(), cases, complaints, at }
 }
 
-impl From<CaseResult> for Case {
-    fn from(CaseResult { says, line, passed, difference, matched }: CaseResult) -> Self {
-        Self { says, line, passed, difference, matched }
-    }
+fn timed(results: impl Iterator<Item = CaseResult>) -> Vec<Case> {
+    let mut begun = Instant::now();
+    let case = |CaseResult { says, line, passed, difference, matched }| {
+        let took = begun.elapsed();
+        begun = Instant::now();
+        Case { says, line, passed, difference, matched, took }
+    };
+    results.map(case).collect()
 }
 
 fn lines(played: &Played) -> Vec<String> {
@@ -207,7 +217,14 @@ mod tests {
             complaints: vec!["a.toml:1:1: no".into()],
             at: Some(1),
         };
-        let case = |passed| Case { says: "x".into(), line: 1, passed, difference: None, matched: vec![] };
+        let case = |passed| Case {
+            says: "x".into(),
+            line: 1,
+            passed,
+            difference: None,
+            matched: vec![],
+            took: Duration::ZERO,
+        };
         let fine = Played {
             file: "b.toml".into(),
             cases: vec![case(true), case(false)],

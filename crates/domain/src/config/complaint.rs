@@ -30,7 +30,9 @@ impl Complaint {
     pub fn at_offset(text: &str, offset: usize, sentence: impl Into<String>) -> Self {
         let before = text.get(..offset.min(text.len())).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        // A mark of the byte order is no column.
+        let of_line = before.rsplit('\n').next().unwrap_or_default().trim_start_matches('\u{feff}');
+        let column = of_line.chars().count() + 1;
         Self { at: Some((line, column)), sentence: sentence.into() }
     }
 
@@ -53,6 +55,17 @@ impl Complaint {
             None => Self::general(sentence),
         }
     }
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// Where it stops being text, when something in it is no UTF-8.
+pub fn utf8(bytes: Vec<u8>) -> Result<String, Complaint> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        Complaint::at_offset(&valid, valid.len(), "this is no text in UTF-8; save the file as UTF-8")
+    })
 }
 
 /// Takes apart serde's "unknown field `x`, expected one of `a`, `b`" (and "unknown variant").

@@ -6,14 +6,19 @@
 //! only, and at most [`HEAVIEST`] values are joined into one.
 
 mod constant;
+mod syntax;
+mod types;
 mod words;
 
-use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, Expr, Filter, Stmt};
-use minijinja::machinery::{Span, Token, parse, parse_expr, tokenize};
+use minijinja::machinery::ast::{BinOpKind, Call, CallArg, CallType, CompareOpKind, Expr, Filter, Stmt};
+use minijinja::machinery::{Span, parse, parse_expr};
 
+use self::syntax::{nesting, unreadable};
+pub(super) use self::types::{Type, type_of};
 use super::context::{Group, Reads, SCHEDULE_FIELDS, roots};
 use super::filters::{FILTERS, FUNCTIONS, TESTS, write_date};
-use super::language::{sentence, syntax};
+use super::language::syntax;
+use super::lint::Severity;
 use crate::config::nearest;
 
 /// Longest expression, in bytes. With [`DEEPEST`] it keeps parsing and compiling off the end of the stack.
@@ -22,8 +27,6 @@ const LONGEST_EXPRESSION: usize = 4 << 10;
 const LONGEST_TEXT: usize = 8 << 10;
 /// Deepest nesting; also longest chain of operators.
 const DEEPEST: usize = 120;
-/// Most brackets open at once.
-const MOST_OPEN: usize = 30;
 /// How many values may be joined into one.
 const HEAVIEST: u32 = 64;
 
@@ -50,8 +53,8 @@ impl Problem {
 pub(super) struct Checked {
     /// What it can read.
     pub(super) reads: Reads,
-    /// What is allowed, and hardly meant.
-    pub(super) doubts: Vec<Problem>,
+    /// What is allowed, and can't or hardly be meant.
+    pub(super) doubts: Vec<(Severity, Problem)>,
 }
 
 /// Checks an expression.
@@ -63,7 +66,7 @@ pub(super) fn expression(source: &str) -> Result<Checked, Vec<Problem>> {
         return Err(Problem::general(format!("it is longer than {} KiB", LONGEST_EXPRESSION >> 10)));
     }
     nesting(source, true)?;
-    let tree = parse_expr(source).map_err(|error| unreadable(&error))?;
+    let tree = parse_expr(source).map_err(|error| unreadable(&error, source))?;
     let mut walk = Walk::new();
     walk.expr(&tree);
     walk.finish()
@@ -75,33 +78,22 @@ pub(super) fn text(source: &str) -> Result<Checked, Vec<Problem>> {
         return Err(Problem::general(format!("it is longer than {} KiB", LONGEST_TEXT >> 10)));
     }
     nesting(source, false)?;
-    let tree = parse(source, "<text>", syntax()).map_err(|error| unreadable(&error))?;
+    let tree = parse(source, "<text>", syntax()).map_err(|error| unreadable(&error, source))?;
     let mut walk = Walk::new();
     walk.stmt(&tree);
     walk.finish()
 }
 
-/// The parser calls itself for each of these and is not bounded for all of them; so they are counted before it starts.
-fn nesting(source: &str, expression: bool) -> Result<(), Vec<Problem>> {
-    let (mut open, mut calls) = (0_usize, 0_usize);
-    for token in tokenize(source, expression, syntax()) {
-        let (token, at) = token.map_err(|error| unreadable(&error))?;
-        match token {
-            Token::VariableStart | Token::BlockStart => (open, calls) = (0, 0),
-            Token::ParenOpen | Token::BracketOpen | Token::BraceOpen => open += 1,
-            Token::ParenClose | Token::BracketClose | Token::BraceClose => open = open.saturating_sub(1),
-            Token::Minus | Token::Pow | Token::Ident("not" | "if") => calls += 1,
-            _ => {}
-        }
-        if open > MOST_OPEN || calls > DEEPEST {
-            return Err(vec![Problem::at(at, "it is nested too deep; split it".to_owned())]);
-        }
+fn as_binary(op: CompareOpKind) -> BinOpKind {
+    match op {
+        CompareOpKind::Eq => BinOpKind::Eq,
+        CompareOpKind::Ne => BinOpKind::Ne,
+        CompareOpKind::Lt => BinOpKind::Lt,
+        CompareOpKind::Lte => BinOpKind::Lte,
+        CompareOpKind::Gt => BinOpKind::Gt,
+        CompareOpKind::Gte => BinOpKind::Gte,
+        CompareOpKind::In | CompareOpKind::NotIn => BinOpKind::In,
     }
-    Ok(())
-}
-
-fn unreadable(error: &minijinja::Error) -> Vec<Problem> {
-    vec![Problem { line: error.line().unwrap_or(1), column: 0, sentence: sentence(error) }]
 }
 
 struct Walk<'a> {
@@ -109,7 +101,7 @@ struct Walk<'a> {
     scopes: Vec<Vec<(&'a str, u32)>>,
     reads: Reads,
     problems: Vec<Problem>,
-    doubts: Vec<Problem>,
+    doubts: Vec<(Severity, Problem)>,
     depth: usize,
 }
 
@@ -269,6 +261,7 @@ impl<'a> Walk<'a> {
                 if matches!(op.op, BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In) {
                     self.compared(&op.left, &op.right);
                 }
+                self.fitting(op.op, &op.left, &op.right, op.left.span());
                 let (left, right) = (self.expr(&op.left), self.expr(&op.right));
                 match op.op {
                     BinOpKind::Add | BinOpKind::Concat => left.saturating_add(right),
@@ -287,8 +280,11 @@ impl<'a> Walk<'a> {
             }
             Expr::Compare(compare) => {
                 self.expr(&compare.expr);
+                let mut left = &compare.expr;
                 for op in &compare.ops {
+                    self.fitting(as_binary(op.op), left, &op.expr, left.span());
                     self.expr(&op.expr);
+                    left = &op.expr;
                 }
                 1
             }
@@ -436,6 +432,15 @@ impl<'a> Walk<'a> {
             }
             ("map" | "select" | "reject", Some((expr, None))) => {
                 self.say(expr.span(), format!("`{}` needs the name written out, in quotes", filter.name));
+            }
+            ("attr", Some((_, Some(name)))) => {
+                let group = filter.expr.as_ref().and_then(|of| match self.path(of)?.as_slice() {
+                    [root] => Group::named(root),
+                    _ => None,
+                });
+                if let Some(group) = group {
+                    self.known_field(group.name(), &name, group.fields(), at);
+                }
             }
             ("date", Some((_, Some(form)))) => {
                 if let Err(why) = write_date(jiff::Timestamp::UNIX_EPOCH, &form) {

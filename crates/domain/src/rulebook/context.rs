@@ -97,6 +97,11 @@ impl Reads {
         }
     }
 
+    pub(super) fn has_single(self, name: &str) -> bool {
+        let place = SINGLES.iter().position(|known| *known == name);
+        place.is_some_and(|place| self.0 & (1 << (FIRST_SINGLE + place)) != 0)
+    }
+
     pub(super) fn add_single(&mut self, name: &str) {
         if let Some(place) = SINGLES.iter().position(|known| *known == name) {
             self.0 |= 1 << (FIRST_SINGLE + place);

@@ -135,6 +135,10 @@ impl Condition {
         self.at
     }
 
+    pub(super) fn reads_clock(&self) -> bool {
+        self.reads.has_single("now")
+    }
+
     pub(super) fn value(&self, case: &Case<'_>, context: &Context) -> Evaluated<Value> {
         let result = self.expression.eval(context.ready(case, self.reads)).and_then(|value| {
             if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }

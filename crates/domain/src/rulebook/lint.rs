@@ -47,11 +47,23 @@ impl Rulebook {
     /// What can't or hardly be meant, in the order of the file. Rules that are off are left alone.
     #[must_use]
     pub fn findings(&self) -> Vec<Finding> {
-        let warning =
-            |complaint: &Complaint| Finding { severity: Severity::Warning, complaint: complaint.clone() };
-        let mut lint = Lint { book: self, found: self.doubts.iter().map(warning).collect() };
+        let mut lint = Lint { book: self, found: self.doubts.clone() };
         lint.all();
         sorted(lint.found)
+    }
+
+    /// All that is found: what [`Self::findings`] sees, and what the events of these scenarios show.
+    #[must_use]
+    pub fn review(&self, scenarios: &[(String, Scenario)]) -> Rehearsal {
+        let Rehearsal { findings, tried } = self.rehearse(scenarios);
+        let mut findings = [self.findings(), findings].concat();
+        // What a scenario proves need not be suspected, too.
+        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let errors: BTreeSet<_> = errors.filter_map(|finding| finding.complaint.at).collect();
+        findings.retain(|finding| {
+            finding.severity == Severity::Error || finding.complaint.at.is_none_or(|at| !errors.contains(&at))
+        });
+        Rehearsal { findings: sorted(findings), tried }
     }
 
     /// Plays the events of scenarios, each with its name, to see whether the conditions and texts of rules that match can be evaluated.
@@ -156,6 +168,7 @@ impl Lint<'_> {
                 continue;
             }
             self.own_schedules(sides);
+            self.own_twice(sides);
             if let Some(earlier) = rules[..number].iter().find(|earlier| same(earlier, sides)) {
                 let sentence = format!(
                     "rule `{name}` is rule `{}` once more: it does the same on the same events; leave one",
@@ -263,6 +276,34 @@ impl Lint<'_> {
         }
     }
 
+    /// Steps of one rule that do the same: it is done once.
+    fn own_twice(&mut self, sides: &Sides<'_>) {
+        let steps = &sides.rule.steps;
+        let under =
+            |step: &StepRule| step.when.iter().fold(sides.conditions(), |all, line| all.and(line, true));
+        let covers = |one: &StepRule, other: &StepRule| {
+            let conditions = under(other);
+            one.when.iter().all(|line| conditions.imply(line))
+        };
+        for (number, (step, compiled)) in steps.iter().zip(&sides.compiled.steps).enumerate() {
+            let earlier = steps[..number].iter().position(|earlier| {
+                action_in_one_way(earlier) == action_in_one_way(step)
+                    && (covers(earlier, step) || covers(step, earlier))
+            });
+            let Some(earlier) = earlier else { continue };
+            let sentence = format!(
+                "rule `{}`, step {} ({}) is step {} once more: it is done once; leave one",
+                sides.rule.name,
+                number + 1,
+                step.action.word(),
+                earlier + 1
+            );
+            // The earlier one may be there for its place in the order.
+            let severity = if covers(&steps[earlier], step) { Severity::Error } else { Severity::Warning };
+            self.say(severity, compiled.at, sentence);
+        }
+    }
+
     /// Two rules that can match the same event and want the opposite of one schedule: an error where one matches wherever
     /// the other does.
     fn opposed(&mut self, one: &Sides<'_>, two: &Sides<'_>, rules: &[Sides<'_>]) {
@@ -350,8 +391,12 @@ fn within(kinds: &[Kind], others: &[Kind]) -> bool {
 fn steps(rule: &Rule) -> BTreeSet<String> {
     let step = |step: &StepRule| {
         let when: BTreeSet<_> = step.when.iter().map(|line| in_one_way(line)).collect();
-        let action = format!("{:?}", step.action).replace("\\\"", "'");
-        format!("{} {when:?}", action.split_whitespace().collect::<Vec<_>>().join(" "))
+        format!("{} {when:?}", action_in_one_way(step))
     };
     rule.steps.iter().map(step).collect()
+}
+
+fn action_in_one_way(step: &StepRule) -> String {
+    let action = format!("{:?}", step.action).replace("\\\"", "'");
+    action.split_whitespace().collect::<Vec<_>>().join(" ")
 }

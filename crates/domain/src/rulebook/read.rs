@@ -4,6 +4,7 @@ mod action;
 mod fields;
 mod per;
 mod table;
+mod written;
 
 use std::ops::Range;
 
@@ -17,6 +18,7 @@ pub(super) use self::table::{Field, RULE, Shape};
 use super::check::{self, Checked, Problem};
 use super::context::Reads;
 use super::language::{Condition, Text, Texts};
+use super::lint::Finding;
 use super::{Mode, Of, Rule, StepRule};
 use crate::config::{Complaint, nearest};
 use crate::event::Kind;
@@ -26,8 +28,8 @@ pub(super) struct Read {
     pub(super) rules: Vec<Rule>,
     pub(super) compiled: Vec<Compiled>,
     pub(super) texts: Texts,
-    /// What is allowed, and hardly meant.
-    pub(super) doubts: Vec<Complaint>,
+    /// What is allowed, and can't or hardly be meant.
+    pub(super) doubts: Vec<Finding>,
 }
 
 /// The compiled side of a [`Rule`], with its places in the file (offsets in bytes).
@@ -141,6 +143,11 @@ fn rule(
     let changed_text = get(table, "changed").and_then(|item| reader.text(item, "changed", &place));
     let changed =
         changed_text.as_ref().and_then(|source| condition(reader, source, &format!("{place}changed: ")));
+    if let Some(source) =
+        changed_text.as_ref().filter(|_| changed.as_ref().is_some_and(Condition::reads_clock))
+    {
+        reader.doubt(&source.span, format!("{place}changed: `now` is another value each time"));
+    }
     let instead_of =
         get(table, "instead_of").map(|item| reader.texts(item, "instead_of", &place)).unwrap_or_default();
     let limit = get(table, "limit").and_then(|item| per::limit(reader, item, &place));
@@ -209,10 +216,10 @@ fn checked(
 ) -> Option<Reads> {
     match found {
         Ok(Checked { reads, doubts }) => {
-            for doubt in doubts {
+            for (severity, doubt) in doubts {
                 let sentence = format!("{place}{}", doubt.sentence);
                 let complaint = reader.within(&source.span, doubt.line, doubt.column, sentence);
-                reader.doubts.push(complaint);
+                reader.doubts.push(Finding { severity, complaint });
             }
             Some(reads)
         }

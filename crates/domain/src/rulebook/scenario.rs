@@ -141,7 +141,12 @@ impl Scenario {
     /// Plays every case.
     #[must_use]
     pub fn run(&self, book: &Rulebook) -> Vec<CaseResult> {
-        self.cases.iter().map(|case| self.run_case(book, case)).collect()
+        self.results(book).collect()
+    }
+
+    /// Plays one case after the other, each as its result is taken.
+    pub fn results<'s>(&'s self, book: &'s Rulebook) -> impl Iterator<Item = CaseResult> + 's {
+        self.cases.iter().map(|case| self.run_case(book, case))
     }
 
     fn run_case(&self, book: &Rulebook, case: &ScenarioCase) -> CaseResult {

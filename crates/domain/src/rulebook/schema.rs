@@ -56,6 +56,12 @@ fn described(mut schema: Value, about: &str) -> Value {
 fn shape(shape: Shape) -> Value {
     let texts = json!({ "type": "array", "items": { "type": "string", "minLength": 1 } });
     match shape {
+        Shape::Name => json!({
+            "type": "string",
+            "pattern": r"^[^/\u0000-\u001f]*[^/\s\u0000-\u001f][^/\u0000-\u001f]*$",
+        }),
+        Shape::Note => json!({ "type": "string" }),
+        Shape::Words => json!({ "type": "string", "pattern": r"\S" }),
         Shape::Text => json!({ "type": "string", "minLength": 1 }),
         Shape::Texts => texts,
         Shape::TextOrTexts => json!({ "anyOf": [{ "type": "string", "minLength": 1 }, texts] }),
@@ -67,7 +73,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Limit => json!({
             "type": "object",
             "properties": {
-                "tenants": { "type": "integer", "minimum": 1, "description": "How many tenants it may touch." },
+                "tenants": { "type": "integer", "minimum": 1, "maximum": u32::MAX, "description": "How many tenants it may touch." },
                 "per": { "type": "string", "pattern": crate::span::DURATION, "description": "Within this time, such as \"10m\"." },
             },
             "required": ["tenants", "per"],
@@ -76,7 +82,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Fold => json!({
             "type": "object",
             "properties": {
-                "after": { "type": "integer", "minimum": 0, "description": "How many are posted on their own; 0 for none." },
+                "after": { "type": "integer", "minimum": 0, "maximum": u32::MAX, "description": "How many are posted on their own; 0 for none." },
                 "per": { "type": "string", "pattern": crate::span::DURATION, "description": "Within this time, such as \"10m\"; it is over once none came for so long." },
             },
             "required": ["after", "per"],

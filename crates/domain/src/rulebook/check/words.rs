@@ -5,6 +5,7 @@ use minijinja::machinery::ast::Expr;
 use super::{Problem, Walk, constant};
 use crate::envelope::Source;
 use crate::event::{Kind, hotglue};
+use crate::rulebook::lint::Severity;
 
 /// The words of a name; `open` when the vendor may send others.
 struct Words {
@@ -56,7 +57,8 @@ impl<'a> Walk<'a> {
             };
             for item in items {
                 let doubt = constant::text(item).and_then(|word| words.doubt(&path.join("."), &word));
-                self.doubts.extend(doubt.map(|sentence| Problem::at(item.span(), sentence)));
+                self.doubts
+                    .extend(doubt.map(|sentence| (Severity::Warning, Problem::at(item.span(), sentence))));
             }
         }
     }

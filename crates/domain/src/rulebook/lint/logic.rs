@@ -3,13 +3,16 @@
 
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind};
+use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr, UnaryOpKind};
 use minijinja::machinery::parse_expr;
 
+pub(super) use self::written::in_one_way;
+use self::written::{Against, against_truth, is_exact, written};
 use crate::event::{Kind, hotglue};
 
 /// More alternatives than these are not followed.
@@ -132,6 +135,21 @@ impl Conditions {
 
 /// None when there are too many.
 fn alternatives(expr: &Expr<'_>, holds: bool) -> Option<Vec<All>> {
+    if let Some(Against { subject, truth, equal }) = against_truth(expr) {
+        if is_exact(subject, truth) {
+            return alternatives(subject, (truth == equal) == holds);
+        }
+        // Other values are true or not without being `true` or `false`.
+        let own = Literal {
+            atom: Atom::True { subject: format!("({} == {truth})", written(subject)) },
+            holds: holds == equal,
+        };
+        if holds != equal {
+            return Some(vec![vec![own]]);
+        }
+        let all = alternatives(subject, truth)?;
+        return Some(all.into_iter().map(|all| [all, vec![own.clone()]].concat()).collect());
+    }
     match expr {
         Expr::UnaryOp(op) if matches!(op.op, UnaryOpKind::Not) => alternatives(&op.expr, !holds),
         Expr::BinOp(op) if matches!(op.op, BinOpKind::ScAnd | BinOpKind::ScOr) => {
@@ -239,71 +257,6 @@ fn atom(expr: &Expr<'_>) -> (Atom, bool) {
             }
         }
         _ => (Atom::True { subject: written(expr) }, true),
-    }
-}
-
-/// A condition as one text: the same for the same condition, however it is spaced and quoted.
-pub(super) fn in_one_way(source: &str) -> String {
-    parse_expr(source).map_or_else(|_| source.to_owned(), |tree| written(&tree))
-}
-
-/// An expression as one text: the same for the same expression, however it is spaced and quoted.
-fn written(expr: &Expr<'_>) -> String {
-    let list = |items: &[Expr<'_>]| items.iter().map(written).collect::<Vec<_>>().join(", ");
-    let args = |args: &[CallArg<'_>]| {
-        let each = args.iter().map(|arg| match arg {
-            CallArg::Pos(expr) => written(expr),
-            CallArg::Kwarg(name, expr) => format!("{name}={}", written(expr)),
-            CallArg::PosSplat(expr) => format!("*{}", written(expr)),
-            CallArg::KwargSplat(expr) => format!("**{}", written(expr)),
-        });
-        each.collect::<Vec<_>>().join(", ")
-    };
-    match expr {
-        Expr::Var(var) => var.id.to_owned(),
-        Expr::Const(constant) => format!("{:?}", constant.value),
-        Expr::GetAttr(get) => format!("{}.{}", written(&get.expr), get.name),
-        Expr::GetItem(get) => match get.subscript_expr.as_const() {
-            Some(name) if name.as_str().is_some() => format!("{}.{name}", written(&get.expr)),
-            _ => format!("{}[{}]", written(&get.expr), written(&get.subscript_expr)),
-        },
-        Expr::Slice(slice) => {
-            let part = |part: &Option<Expr<'_>>| part.as_ref().map(written).unwrap_or_default();
-            let (start, stop, step) = (part(&slice.start), part(&slice.stop), part(&slice.step));
-            format!("{}[{start}:{stop}:{step}]", written(&slice.expr))
-        }
-        Expr::UnaryOp(op) => {
-            let sign = if matches!(op.op, UnaryOpKind::Not) { "not " } else { "-" };
-            format!("({sign}{})", written(&op.expr))
-        }
-        Expr::BinOp(op) => format!("({} {} {})", written(&op.left), op.op as u8, written(&op.right)),
-        Expr::Compare(compare) => {
-            let ops = compare.ops.iter().map(|op| format!(" {} {}", op.op as u8, written(&op.expr)));
-            format!("({}{})", written(&compare.expr), ops.collect::<String>())
-        }
-        Expr::IfExpr(cond) => format!(
-            "({} if {} else {})",
-            written(&cond.true_expr),
-            written(&cond.test_expr),
-            cond.false_expr.as_ref().map(written).unwrap_or_default()
-        ),
-        Expr::Filter(filter) => {
-            let of = filter.expr.as_ref().map(written).unwrap_or_default();
-            format!("{of}|{}({})", filter.name, args(&filter.args))
-        }
-        Expr::Test(test) => format!("({} is {}({}))", written(&test.expr), test.name, args(&test.args)),
-        Expr::Call(call) => {
-            let name = match call.identify_call() {
-                CallType::Function(name) => name.to_owned(),
-                CallType::Method(of, name) => format!("{}.{name}", written(of)),
-                CallType::Block(name) => format!("self.{name}"),
-                CallType::Object(of) => written(of),
-            };
-            format!("{name}({})", args(&call.args))
-        }
-        Expr::List(items) => format!("[{}]", list(&items.items)),
-        Expr::Tuple(items) => format!("({})", list(&items.items)),
-        Expr::Map(map) => format!("{{{}: {}}}", list(&map.keys), list(&map.values)),
     }
 }
 

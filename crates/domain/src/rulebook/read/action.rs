@@ -7,8 +7,9 @@ use toml::de::DeTable;
 use super::fields::{Placed, Reader, get};
 use super::table::{Field, Shape, field, names};
 use super::{CompiledAction, checked};
-use crate::config::nearest;
+use crate::config::{Complaint, nearest};
 use crate::rulebook::language::{Text, Texts};
+use crate::rulebook::lint::{Finding, Severity};
 use crate::rulebook::{Of, StepAction, check};
 
 /// Of every `[[rule.do]]`.
@@ -31,8 +32,8 @@ pub(in crate::rulebook) const ACTIONS: &[Action] = &[
         word: "slack",
         about: "Posts a message.",
         fields: &[
-            field("channel", Shape::Text, "Where to; the configured channel unless given."),
-            field("text", Shape::Text, "A Jinja text; values in it are escaped unless `|safe`."),
+            field("channel", Shape::Note, "Where to; the configured channel unless given."),
+            field("text", Shape::Words, "A Jinja text; values in it are escaped unless `|safe`."),
         ],
         required: &["action", "text"],
     },
@@ -59,7 +60,7 @@ pub(in crate::rulebook) const ACTIONS: &[Action] = &[
         about: "Starts a job, unless one of this name is listed already.",
         fields: &[
             field("tap", Shape::Text, "Of which tap; the event's unless given."),
-            field("name", Shape::Text, "The job's identity: take it from the event, not from the clock."),
+            field("name", Shape::Words, "The job's identity: take it from the event, not from the clock."),
         ],
         required: &["action", "name"],
     },
@@ -146,6 +147,13 @@ impl Fields<'_, '_, '_, '_> {
     fn compile(&mut self, field: &str, for_slack: bool, source: &Placed) -> Option<(String, Text)> {
         let place = format!("{} {field}: ", self.place);
         let reads = checked(self.reader, source, &place, check::text(&source.text))?;
+        // A message may say when it was written. A name made of the clock is another one in every replay.
+        if !for_slack && field != "channel" && reads.has_single("now") {
+            self.reader.doubt(
+                &source.span,
+                format!("{place}it reads `now`, so that a replay names another one: take the date from the event, such as {{{{ event.occurred_at|date }}}}"),
+            );
+        }
         match self.texts.add(&format!("{}.{field}", self.text_name), for_slack, source, reads) {
             Ok(text) => Some((source.text.clone(), text)),
             Err(why) => {
@@ -159,6 +167,12 @@ impl Fields<'_, '_, '_, '_> {
     fn optional(&mut self, field: &str, for_slack: bool) -> Option<Option<(String, Text)>> {
         let Some(item) = get(self.table, field) else { return Some(None) };
         let source = self.reader.text(item, field, &format!("{}: ", self.place))?;
+        // No channel is the configured one; nothing else may be missing.
+        if source.text.trim().is_empty() && field != "channel" {
+            let sentence = format!("{} `{field}` is empty: leave it out, or name one", self.place);
+            let complaint = Complaint::at_offset(self.reader.text, source.span.start, sentence);
+            self.reader.doubts.push(Finding { severity: Severity::Error, complaint });
+        }
         self.compile(field, for_slack, &source).map(Some)
     }
 

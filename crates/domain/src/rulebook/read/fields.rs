@@ -6,7 +6,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::written;
 use crate::config::{Complaint, nearest};
+use crate::rulebook::lint::{Finding, Severity};
 
 /// A text with its place in the file.
 #[derive(Debug, Clone)]
@@ -19,8 +21,8 @@ pub(in crate::rulebook) struct Placed {
 pub(super) struct Reader<'t> {
     pub(super) text: &'t str,
     pub(super) complaints: Vec<Complaint>,
-    /// What is allowed, and hardly meant.
-    pub(super) doubts: Vec<Complaint>,
+    /// What is allowed, and can't or hardly be meant.
+    pub(super) doubts: Vec<Finding>,
 }
 
 type Item<'i> = Spanned<DeValue<'i>>;
@@ -32,6 +34,12 @@ impl<'t> Reader<'t> {
 
     pub(super) fn say(&mut self, at: &Range<usize>, sentence: impl Into<String>) {
         self.complaints.push(Complaint::at_offset(self.text, at.start, sentence));
+    }
+
+    /// Something that is allowed, and hardly meant.
+    pub(super) fn doubt(&mut self, at: &Range<usize>, sentence: impl Into<String>) {
+        let complaint = Complaint::at_offset(self.text, at.start, sentence);
+        self.doubts.push(Finding { severity: Severity::Warning, complaint });
     }
 
     /// Complains about something within a text value.
@@ -49,22 +57,7 @@ impl<'t> Reader<'t> {
         sentence: String,
     ) -> Complaint {
         let raw = self.text.get(value.clone()).unwrap_or_default();
-        let quotes = if raw.starts_with("\"\"\"") || raw.starts_with("'''") { 3 } else { 1 };
-        let body = raw.get(quotes..).unwrap_or_default();
-        // A line break right behind the opening quotes is no part of the value.
-        let skipped = if quotes == 3 && body.starts_with("\r\n") {
-            2
-        } else {
-            usize::from(quotes == 3 && body.starts_with('\n'))
-        };
-        let lines = body[skipped..].split_inclusive('\n').take(line.saturating_sub(1));
-        let before: usize = lines.map(str::len).sum();
-        // With escapes, columns of the value are not those of the file.
-        let column = if raw.contains('\\') { 0 } else { column };
-        let start = value.start + quotes + skipped + before;
-        let offset: usize =
-            self.text.get(start..).unwrap_or_default().chars().take(column).map(char::len_utf8).sum();
-        Complaint::at_offset(self.text, (start + offset).min(value.end), sentence)
+        Complaint::at_offset(self.text, value.start + written::offset(raw, line, column), sentence)
     }
 
     /// Every key must be one of `known`.

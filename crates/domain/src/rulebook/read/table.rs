@@ -13,7 +13,13 @@ pub(in crate::rulebook) struct Field {
 /// What a field holds.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::rulebook) enum Shape {
+    /// Of a rule: no slash, no line breaks.
+    Name,
+    /// It may be empty.
+    Note,
     Text,
+    /// Not only blanks.
+    Words,
     Texts,
     TextOrTexts,
     Action,
@@ -32,8 +38,8 @@ pub(in crate::rulebook) const fn field(name: &'static str, shape: Shape, about: 
 
 /// Of `[[rule]]`.
 pub(in crate::rulebook) const RULE: &[Field] = &[
-    field("name", Shape::Text, "What it is called; each name is used once."),
-    field("about", Shape::Text, "One sentence for people."),
+    field("name", Shape::Name, "What it is called; each name is used once."),
+    field("about", Shape::Note, "One sentence for people."),
     field("mode", Shape::Mode, "live; shadow decides and records but does nothing; off."),
     field("on", Shape::Kinds, "Kinds of events; all unless given."),
     field(

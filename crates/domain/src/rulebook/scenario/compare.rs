@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ScenarioCase;
 use crate::action::Action;
+use crate::config::nearest;
 use crate::plan::{Plan, Step, Verdict};
 use crate::rulebook::Rulebook;
 use crate::rulebook::explain::in_words;
@@ -33,10 +34,8 @@ pub(super) fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Resu
     let verdicts: BTreeMap<_, _> = plan.verdicts.iter().map(|v| (v.rule.as_str(), &v.verdict)).collect();
     for (word, expected, of) in lists {
         let Some(expected) = expected else { continue };
-        if let Some(unknown) =
-            expected.iter().find(|name| !book.rules().iter().any(|rule| rule.name == **name))
-        {
-            return Err(format!("{word}: there is no rule `{unknown}`"));
+        if let Some(unknown) = expected.iter().find(|name| !has(book, name)) {
+            return Err(no_rule(book, word, unknown));
         }
         let found = names(plan, of);
         let (mut one, mut other) = (expected.clone(), found.clone());
@@ -61,6 +60,10 @@ pub(super) fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Resu
         }
     }
     let Some(expected) = &case.plan else { return Ok(()) };
+    let named = |line: &String| line.split(':').next().map(|name| name.trim().to_owned());
+    if let Some(unknown) = expected.iter().filter_map(named).find(|name| !has(book, name)) {
+        return Err(no_rule(book, "plan", &unknown));
+    }
     let found: Vec<_> = plan.steps.iter().map(describe).collect();
     for at in 0..expected.len().max(found.len()) {
         match (expected.get(at), found.get(at)) {
@@ -74,6 +77,16 @@ pub(super) fn compare(case: &ScenarioCase, book: &Rulebook, plan: &Plan) -> Resu
         }
     }
     Ok(())
+}
+
+fn has(book: &Rulebook, name: &str) -> bool {
+    book.rules().iter().any(|rule| rule.name == name)
+}
+
+fn no_rule(book: &Rulebook, word: &str, unknown: &str) -> String {
+    let near = nearest(unknown, book.rules().iter().map(|rule| rule.name.as_str()));
+    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("{word}: there is no rule `{unknown}`{hint}")
 }
 
 fn listed(names: &[String]) -> String {

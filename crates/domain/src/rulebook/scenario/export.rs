@@ -10,7 +10,7 @@ use crate::config::FlowSettings;
 use crate::facts::Facts;
 use crate::plan::{Plan, Verdict};
 use crate::rulebook::{Case, Rulebook, language};
-use crate::standin::{Salt, StandIns, left_in};
+use crate::standin::{Salt, StandIns, left_within};
 
 /// A file of one scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Exported {
     /// What comes of it otherwise than of the event itself, a sentence each.
     pub differs: Vec<String>,
     /// What looks like a person's or an account's and stays, because the rules look for it or write it, such as
-    /// `a telephone number`. Only where tokens were to stand in for it.
-    pub left: Vec<&'static str>,
+    /// `a telephone number in payload.owner.phone`. Only where tokens were to stand in for it.
+    pub left: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -109,8 +109,21 @@ pub fn export(
             return Err(format!("the scenario does not pass, and is not written: {difference}"));
         }
     }
-    let left = if redact.is_some() { left_in(&text).into_iter().collect() } else { Vec::new() };
+    let left = if redact.is_some() { left(&payload, &file)? } else { Vec::new() };
     Ok(Exported { text, differs: differences(book, &original, &plan), left })
+}
+
+fn left(payload: &Value, file: &File<'_>) -> Result<Vec<String>, String> {
+    let [case] = &file.case;
+    let json = |table: &toml::Table| serde_json::to_value(table).map_err(|error| error.to_string());
+    Ok([
+        left_within("payload", payload),
+        left_within("facts", &json(&case.facts)?),
+        left_within("flow", &json(&file.flow)?),
+        left_within("plan", &Value::from(case.plan.clone().unwrap_or_default())),
+        left_within("says", &Value::from(case.says)),
+    ]
+    .concat())
 }
 
 fn decide(book: &Rulebook, case: &Case<'_>) -> Result<Plan, String> {

@@ -267,3 +267,119 @@ fn a_fold_that_folds_nothing_is_found() {
     );
     assert_eq!(found(&rule("r", "fold = { after = 3, per = \"10m\" }")), "");
 }
+
+#[test]
+fn a_truth_that_is_compared_with_true_is_the_same_condition() {
+    let one = rule("one", "when = [\"event.failed\"]");
+    for line in
+        ["event.failed == true", "true == event.failed", "event.failed is true", "event.failed != false"]
+    {
+        let other = rule("two", &format!("when = [\"{line}\"]")).replace("text = \"two\"", "text = \"one\"");
+        let said = found(&format!("{one}{other}"));
+        assert!(said.contains("error: rule `two` is rule `one` once more"), "{line}: {said}");
+    }
+    for lines in [
+        "\"event.failed\", \"event.failed == false\"",
+        "\"event.first_link\", \"event.first_link != true\"",
+        "\"payload.x == true\", \"not payload.x\"",
+        "\"not replayed\", \"replayed is true\"",
+    ] {
+        let said = found(&rule("r", &format!("when = [{lines}]")));
+        assert!(said.contains("error: rule `r` can never match"), "{lines}: {said}");
+    }
+    // What is none or any other value may be neither.
+    for lines in [
+        "\"payload.x\", \"payload.x != true\"",
+        "\"not payload.x\", \"payload.x != false\"",
+        "\"not event.first_link\", \"event.first_link != false\"",
+    ] {
+        assert_eq!(found(&rule("r", &format!("when = [{lines}]"))), "", "{lines}");
+    }
+}
+
+#[test]
+fn a_comparison_of_values_that_do_not_go_together_is_an_error_that_says_how_to_mend_it() {
+    for (line, said) in [
+        ("event.tenant > 5", "`event.tenant`, a text, is compared with a number: neither is more"),
+        ("5 <= event.job_name", "or `|int` behind the text"),
+        ("event['tenant'] == 1414", "they are never equal; put the number in quotes"),
+        ("event.failed == 'true'", "true and false stand without quotes"),
+        ("tenant.linked_targets == 'optiply'", "`in` looks into a list"),
+        ("event.tenant in [1414, 'a']", "they are never equal"),
+        ("event.error == none", "`event.error` is never none: a text that was not sent is empty"),
+        ("'x' in event.failed", "`in` looks into a text, a list or a table"),
+        ("1 < event.tenant < 3", "neither is more than the other"),
+        ("event.tenant + 1 == '2'", "can't be added"),
+        ("event.failed_records > 3", "count them by `|length`"),
+    ] {
+        let found = found(&rule("r", &format!("when = [\"{line}\"]")));
+        assert!(found.contains(said) && found.contains("error: rule `r`, when line 1"), "{line}: {found}");
+    }
+    for line in [
+        "event.tenant|int > 5",
+        "event.failed_records.BuyOrders > 0",
+        "event.failed_records|length > 1",
+        "payload.n > 5 and payload.n == 'x'",
+        "flow.target == none or flow.target == event.target",
+        "event.first_link is none or event.first_link == true",
+        "(event.error ~ 5) == 'x5'",
+        "event.error[:3] == 'abc'",
+        "event.occurred_at|date('%H')|int < 6",
+        "tenant.schedule == none or tenant.schedule.state == 'ENABLED'",
+        "(event.tap if event.tap else event.target) == 'x'",
+    ] {
+        assert_eq!(found(&rule("r", &format!("when = [\"{line}\"]"))), "", "{line}");
+    }
+    let text = rule("r", "").replace(
+        "text = \"r\"",
+        "text = \"\"\"\né\n{% set n = 'a' %}{% if n == 5 or event.tap == 5 %}x{% endif %}y\"\"\"",
+    );
+    assert!(
+        found(&text).contains("8:34: error: rule `r`, step 1 (slack) text: `event.tap`"),
+        "{}",
+        found(&text)
+    );
+}
+
+#[test]
+fn a_step_that_is_there_twice_is_found_however_its_condition_is_written() {
+    let twice = |one: &str, other: &str| {
+        let step = |when: &str| {
+            format!("[[rule.do]]\naction = \"slack\"\ntext = \"x  {{{{ event.tap }}}}\"\n{when}\n")
+        };
+        found(&format!("[[rule]]\nname = \"r\"\n{}{}", step(one), step(other).replace("x  ", "x ")))
+    };
+    let said = "8:10: error: rule `r`, step 2 (slack) is step 1 once more: it is done once; leave one";
+    assert_eq!(twice("", ""), said);
+    assert_eq!(twice("when = \"event.failed\"", "when = [\"event.failed == true\"]"), said);
+    assert!(twice("", "when = \"event.failed\"").contains(": error: "));
+    assert!(twice("when = \"event.failed\"", "").contains(": warning: "));
+    assert_eq!(twice("when = \"event.failed\"", "when = \"event.completed\""), "");
+}
+
+#[test]
+fn a_name_that_is_made_of_the_clock_is_warned_of() {
+    let job = |name: &str| {
+        format!("[[rule]]\nname = \"r\"\n[[rule.do]]\naction = \"run_job\"\nname = \"{name}\"\n")
+    };
+    let said = found(&job("wh-{{ event.tap }}-{{ now|date }}"));
+    assert!(said.contains("5:8: warning: rule `r`, step 1 (run_job) name: it reads `now`"), "{said}");
+    assert_eq!(found(&job("wh-{{ event.occurred_at|date }}")), "");
+    assert!(found(&rule("r", "changed = \"now\"")).contains("3:11: warning: rule `r`, changed: `now`"));
+    assert_eq!(found(&rule("r", "").replace("text = \"r\"", "text = \"at {{ now }}\"")), "");
+}
+
+#[test]
+fn a_place_in_a_text_is_that_of_the_file_also_behind_escapes_and_letters_of_several_bytes() {
+    let wrong = |text: &str| {
+        let text = format!("[[rule]]\nname = \"r\"\n[[rule.do]]\naction = \"slack\"\ntext = {text}\n");
+        Rulebook::parse(&text).expect_err("refused")[0].at
+    };
+    assert_eq!(wrong("\"é {{ event.tennant }}\""), Some((5, 14)));
+    assert_eq!(wrong("\"\\u00e9 \\\"{{ event.tennant }}\""), Some((5, 21)));
+    assert_eq!(wrong("\"one\\n{{ event.tennant }}\""), Some((5, 17)));
+    assert_eq!(wrong("\"\"\"\r\né\r\nü {{ event.tennant }}\"\"\""), Some((7, 6)));
+    assert_eq!(wrong("\"\"\"\né\n{% iff event.failed %}\"\"\""), Some((7, 4)));
+    let bom = Rulebook::parse("\u{feff}rul = 1\n").expect_err("refused");
+    assert_eq!(bom[0].to_string(), "line 1, column 1: unknown name `rul`; did you mean `rule`?");
+}
