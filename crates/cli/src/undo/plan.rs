@@ -48,6 +48,8 @@ pub(super) struct Item {
     pub(super) event: EventId,
     #[serde(skip)]
     pub(super) occurred_at: Timestamp,
+    /// Version of the rulebook that had decided on it.
+    pub(super) rulebook: Option<String>,
     /// For people.
     pub(super) now: String,
     pub(super) then: Then,
@@ -114,6 +116,7 @@ pub(super) fn item(wave: &Wave, present: Result<Before, String>, opposite: bool)
         which,
         event: last.event.clone(),
         occurred_at: last.occurred_at,
+        rulebook: last.rulebook.clone(),
         now,
         then,
         result: None,
