@@ -207,7 +207,7 @@ async fn dropped_actions_are_never_done_and_a_pause_outlives_worker_and_rule() {
     assert_eq!(gluehook(&stage, &["rules", "paused"]).await, json!([]));
     let (code, _, errors) = stage.gluehook(&["dead", "retry", "--all", "--yes"]).await;
     assert_eq!(code, 0, "{errors}");
-    stage.settled(&held, Outcome::Done).await;
+    stage.settled(&held, Outcome::Dropped).await;
     assert_eq!(switched_off(&stage, &tenants), 1, "sent back to work, it is not done either");
     assert!(told(&stage, "off t1").is_empty());
 }
@@ -377,7 +377,8 @@ async fn resumed_and_dropped_in_the_midst_of_it(postgres: bool) {
     }
     let mut alerts = 0;
     for (tenant, id) in tenants.iter().zip(&ids) {
-        let record = stage.settled(id, Outcome::Done).await;
+        let ended = |record: &EventRecord| matches!(record.row.outcome, Outcome::Done | Outcome::Dropped);
+        let record = stage.until(id, "come to its end", ended).await;
         assert_eq!(record.row.failures, 0, "{:?}", record.attempts);
         let is_off = stage.hotglue.tenant(ENV, FLOW, tenant).schedule(None).is_some_and(|s| !s.is_on());
         let said =
@@ -409,4 +410,47 @@ async fn what_is_decided_in_the_midst_of_a_wave_leaves_nothing_half_done() {
 #[tokio::test]
 async fn what_is_decided_in_the_midst_of_a_wave_leaves_nothing_half_done_with_three_workers() {
     resumed_and_dropped_in_the_midst_of_it(true).await;
+}
+
+async fn what_is_replayed_while_it_is_held_is_done_once(postgres: bool) {
+    let stage = stage(1, postgres).await;
+    let tenants = with_schedules(&stage, 2);
+    let first = stage.post(&failed("t0", 1)).await;
+    stage.settled(&first, Outcome::Done).await;
+    let held = stage.post(&failed("t1", 1)).await;
+    stage.settled(&held, Outcome::Held).await;
+
+    let (code, plan, errors) = stage.gluehook(&["replay", &held, "--dry-run"]).await;
+    assert!(code == 0 && plan.contains("what is held of off gives way to this"), "{plan}{errors}");
+    let (code, said, errors) = stage.gluehook(&["replay", &held, "--yes", "--wait"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    let superseded = |record: &EventRecord| {
+        let mut steps = record.steps.iter().filter(|step| step.state == StepState::Superseded);
+        steps.clone().count() == 2
+            && steps.all(|step| step.error.as_deref().is_some_and(|why| why.contains("anew")))
+    };
+    stage.until(&held, "give way", superseded).await;
+    assert_eq!(gluehook(&stage, &["rules", "paused"]).await[0]["held_steps"], json!(2), "not twice as much");
+    let (_, said, _) = stage.gluehook(&["explain", &held, "--run", "live"]).await;
+    assert!(
+        said.contains("superseded") && said.contains("its rule has decided about this event anew"),
+        "{said}"
+    );
+
+    assert_eq!(gluehook(&stage, &["rules", "resume", "off", "--yes"]).await["sent"], json!(1));
+    until("it is told", || !told(&stage, "off t1").is_empty()).await;
+    stage.settled(&held, Outcome::Done).await;
+    assert_eq!((told(&stage, "off t1").len(), switched_off(&stage, &tenants)), (1, 2));
+    let puts = stage.hotglue.effects();
+    assert_eq!(puts.len(), 2, "one change for each tenant");
+}
+
+#[tokio::test]
+async fn what_is_replayed_while_it_is_held_is_done_once_in_sqlite() {
+    what_is_replayed_while_it_is_held_is_done_once(false).await;
+}
+
+#[tokio::test]
+async fn what_is_replayed_while_it_is_held_is_done_once_in_postgres() {
+    what_is_replayed_while_it_is_held_is_done_once(true).await;
 }

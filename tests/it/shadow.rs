@@ -1,5 +1,8 @@
 //! Rules in shadow, and a worker that only observes: everything is decided and recorded, nothing is done.
 
+mod holding;
+mod joining;
+
 use domain::journal::Outcome;
 use domain::plan::Verdict;
 use domain::would::Would;
@@ -256,7 +259,7 @@ async fn shadow_notes_what_life_sends(postgres: bool) {
         .iter()
         .map(|would| match would {
             Would::Call(call) => (call.method.clone(), call.url.clone(), Some(call.body.clone())),
-            Would::Fail { why } => panic!("{why}"),
+            Would::Nothing { why } | Would::Fail { why } => panic!("{why}"),
         })
         .collect();
     assert_eq!(noted, received(&stage));

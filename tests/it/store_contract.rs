@@ -137,7 +137,8 @@ on_every_database! {
         dropped_step_is_settled_for_good
         held_event_is_kept_however_old_it_is
         schedule_is_remembered_as_it_was_before_the_first_change
-        decision_of_a_person_is_not_held_back;
+        decision_of_a_person_is_not_held_back
+        held_step_gives_way_to_what_its_rule_decides_anew;
     interleavings:
         every_step_ends_applied_once_or_says_that_it_may_not_have;
     listing:

@@ -83,6 +83,18 @@ async fn a_change_is_noted_and_undone(postgres: bool) {
     assert_eq!(told["other_runs"][0]["undid"], json!("off"));
     assert_eq!(told["other_runs"][0]["became"], json!("1 step done"), "{told}");
     assert!(told["other_runs"][1]["at"].is_string() && told["other_runs"][1]["became"].is_string(), "{told}");
+    let undone = told["other_runs"][0]["run"].as_str().unwrap();
+    let record = stage.until(&id, "be there", |_| true).await;
+    let version = |run: &str| {
+        let decision = record.decisions.iter().find(|decision| decision.run == run);
+        decision.map(|decision| decision.rulebook.clone()).unwrap()
+    };
+    assert_eq!(version(undone), version("live"), "that of the change which is undone");
+    let (code, shown, errors) = stage.gluehook(&["explain", &id, "--run", undone]).await;
+    assert!(
+        code == 0 && shown.contains("a person has undone here what rule off had changed"),
+        "{shown}{errors}"
+    );
     let (code, _, said) = stage.gluehook(&["explain", &id, "--run", "undo-17…"]).await;
     assert!(code == 1 && said.contains("was shortened where it was shown"), "{said}");
     let (code, _, said) = stage.gluehook(&["explain", &id, "--facts", "facts.toml"]).await;

@@ -3,6 +3,7 @@
 //! decide what an event means, never call a message stored before NATS has acknowledged it, and never print a
 //! password. Start reading at [`Bus`], then [`StreamName`], [`Publisher`] and [`Consumer`].
 
+pub mod acting;
 mod args;
 mod connect;
 mod consumer;

@@ -4,6 +4,7 @@ mod page;
 mod recorded;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use domain::facts::Facts;
 use domain::journal::{Outcome, StepRecord};
 use domain::plan::{LIVE, RuleVerdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
+use domain::shadow::Fate;
 use domain::signature::{Proof, verify};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -70,6 +72,8 @@ struct Explained {
     explanation: Explanation,
     /// What was written down when it was decided.
     recorded: Vec<RuleVerdict>,
+    /// What the limits and folds of rules in shadow would have made of what they would have done, by rule.
+    rehearsed: BTreeMap<String, Fate>,
     /// What became of the steps.
     recorded_steps: Vec<StepRecord>,
     /// What else was decided about the event.
@@ -216,6 +220,7 @@ fn of_body(
         flow_of_today: false,
         explanation,
         recorded: Vec::new(),
+        rehearsed: BTreeMap::new(),
         recorded_steps: Vec::new(),
         other_runs: Vec::new(),
     })

@@ -8,6 +8,7 @@ mod publish;
 mod runs;
 mod select;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -212,7 +213,11 @@ impl House<'_> {
         let now = self.clock.now();
         let Self { config, rulebook, log, .. } = *self;
         let (only_failed, log_if_there) = (args.only_failed, log.as_ref().ok());
-        let planner = Planner { purpose, only_failed, config, rulebook, log: log_if_there, run, now };
+        let held = match log_if_there {
+            Some(log) if purpose == Purpose::Anew => plan::held(log).await?,
+            _ => BTreeSet::new(),
+        };
+        let planner = Planner { purpose, only_failed, config, rulebook, log: log_if_there, run, now, held };
         let mut plan = Plan::new(purpose, rulebook);
         let wanted = select::Wanted { which: &args.which, only_failed: args.only_failed, now };
         select::each(bus, wanted, log, &bar, &mut plan, &planner).await?;

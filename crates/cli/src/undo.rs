@@ -119,13 +119,24 @@ async fn undo(
         return Ok(ExitCode::FAILURE);
     }
     let run = format!("undo-{}", now.as_microsecond());
+    // A decision that is gone can't say which rules it was made by; then those of today stand for it.
+    let today = if items.iter().all(|item| item.rulebook.is_some()) {
+        String::new()
+    } else {
+        files::load_rulebook(common.rules.as_deref())?.version().to_owned()
+    };
     let (mut done, mut failed) = (0, 0);
     for (place, item) in items.iter_mut().enumerate() {
         if item.then.action().is_none() {
             continue;
         }
         pace(config).await;
-        match put_back(store, world, &args.rule, &format!("{run}-{place}"), item).await? {
+        let made = Made {
+            rule: &args.rule,
+            run: &format!("{run}-{place}"),
+            rulebook: item.rulebook.as_deref().unwrap_or(&today),
+        };
+        match put_back(store, world, made, item).await? {
             Ok(answer) => {
                 done += 1;
                 item.result = Some(answer);
@@ -218,15 +229,25 @@ fn table(items: &[Item]) -> Table {
     table
 }
 
+/// What is undone, and as what it is written down.
+#[derive(Debug, Clone, Copy)]
+struct Made<'a> {
+    /// The rule whose change it is.
+    rule: &'a str,
+    run: &'a str,
+    /// Version of the rulebook whose decision is undone.
+    rulebook: &'a str,
+}
+
 /// Written down first, as a step of the event whose change is undone, in a run of its own: what is newer than that event is
-/// not undone. Each schedule has a run of its own, because an event may have changed several. What it came to.
+/// not undone. It carries the version of the rulebook by which the change was made. Each schedule has a run of its own, because an event may have changed several. What it came to.
 async fn put_back(
     store: &Store,
     world: &World,
-    rule: &str,
-    run: &str,
+    made: Made<'_>,
     item: &Item,
 ) -> Result<Result<String, String>> {
+    let Made { rule, run, rulebook } = made;
     let Some(action) = item.then.action() else { return Ok(Ok(String::new())) };
     let rule = format!("{UNDO}{rule}");
     let clock = Clock::system();
@@ -239,7 +260,7 @@ async fn put_back(
     let decision = Decision {
         event: item.event.clone(),
         run: run.to_owned(),
-        rulebook: String::new(),
+        rulebook: rulebook.to_owned(),
         decided_at: clock.now(),
         facts: Facts::default(),
         flow: None,
@@ -295,6 +316,11 @@ async fn put_back(
     };
     store.settle(&step.key, turn, &me, &end, clock.now()).await?;
     Ok(result)
+}
+
+/// The rule whose change a decision undoes, if it is one of these.
+pub(crate) fn undone(decision: &Decision) -> Option<&str> {
+    decision.verdicts.iter().find_map(|given| given.rule.strip_prefix(UNDO))
 }
 
 #[cfg(test)]

@@ -45,10 +45,12 @@ pub enum Outcome {
     Folded,
     /// Given up, and a person has thrown its dead letter away.
     Discarded,
+    /// Everything else is done; what a paused rule was to do, a person has dropped.
+    Dropped,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Open,
         Self::NoRule,
         Self::Done,
@@ -57,6 +59,7 @@ impl Outcome {
         Self::Held,
         Self::Folded,
         Self::Discarded,
+        Self::Dropped,
     ];
 
     #[must_use]
@@ -70,6 +73,7 @@ impl Outcome {
             Self::Held => "held",
             Self::Folded => "folded",
             Self::Discarded => "discarded",
+            Self::Dropped => "dropped",
         }
     }
 
@@ -122,7 +126,7 @@ pub enum StepState {
     Failed,
     /// May have happened, may not: the outside offers no way to ask. Settled, and shown.
     Unknown,
-    /// A newer event had already set the same schedule.
+    /// A newer event had already set the same schedule; or it was held, and its rule has decided about the event anew.
     Superseded,
     /// An earlier step of its rule failed for good.
     Skipped,
@@ -377,6 +381,15 @@ pub struct Verdicts<'a> {
     pub occurred_at: Timestamp,
     /// What holds steps of rules back.
     pub brake: Brake<'a>,
+}
+
+/// Of a decision whose run is `run`: what becomes of steps of the same rule about the same event that are still held. A person
+/// who has an event decided anew wants one of the two, and not both.
+#[must_use]
+pub fn decided_anew(run: &str) -> String {
+    format!(
+        "its rule has decided about this event anew, in run {run}: what that one says is done, and this is not"
+    )
 }
 
 impl Verdicts<'_> {

@@ -11,6 +11,7 @@ use crate::config::FlowSettings;
 use crate::facts::Facts;
 use crate::names::EventId;
 use crate::rulebook::shadow_memory;
+use crate::shadow::Terms;
 use crate::would::Would;
 
 /// The run in which live events are decided. A replay has a run of its own, so that its steps are steps of their own.
@@ -105,12 +106,15 @@ pub struct RuleVerdict {
     /// What the actions of a rule in shadow would have come to, one for each in their order; none where that was not recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would: Vec<Would>,
+    /// What its rulebook would have held it back by, if it is one in shadow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
 }
 
 impl RuleVerdict {
     #[must_use]
     pub fn new(rule: &str, verdict: Verdict) -> Self {
-        Self { rule: rule.to_owned(), verdict, would: Vec::new() }
+        Self { rule: rule.to_owned(), verdict, would: Vec::new(), terms: None }
     }
 }
 

@@ -22,7 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use self::explain::{Explanation, LineExplanation, RuleExplanation, StepExplanation};
@@ -81,14 +81,14 @@ impl Of {
 }
 
 /// Blast radius: more tenants than this within the time, and the rule pauses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     pub tenants: u32,
     pub per: Duration,
 }
 
 /// Storms: once so many Slack messages of one kind were posted on their own within the time, the rest is told in one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fold {
     pub after: u32,
     pub per: Duration,

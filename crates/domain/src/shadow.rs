@@ -1,12 +1,15 @@
 //! What rules in shadow would have done, held against what was done about the same event.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod play;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
+pub use self::play::{Fate, HeldBack, Playing, Terms};
 use crate::action::Action;
 use crate::names::EventId;
-use crate::plan::{Decision, Verdict};
+use crate::plan::{Decision, StepKey, Verdict};
 
 /// Examples kept of each rule.
 const EXAMPLES: usize = 5;
@@ -31,6 +34,14 @@ pub struct Comparison {
     /// Events about which the one to be replaced acted, decided by rulebooks in which the rule was not, or not in shadow: it
     /// was not asked, so they are compared with nothing.
     pub left_out: u64,
+    /// Events about which the shadow would have been held back by its own limit: nothing of it counts as what it would have done.
+    pub would_hold: u64,
+    /// So often its limit would have paused it.
+    pub would_pause: u64,
+    /// Messages of the shadow that would have been told in one with earlier ones.
+    pub would_fold: u64,
+    /// Actions of live rules that were planned and are not done, by their word: they are held, or a person has dropped them.
+    pub not_done: BTreeMap<String, u64>,
     /// Actions that only the shadow would have taken, by their word.
     pub would_add: BTreeMap<String, u64>,
     /// Actions that were taken and that the shadow would have left out, by their word.
@@ -62,11 +73,20 @@ pub fn unknown<'q>(question: &'q Question, known: &BTreeSet<String>) -> Option<&
     asked.find(|rule| !known.is_empty() && !known.contains(*rule))
 }
 
-/// Adds what was decided about one event.
-pub fn compare(found: &mut BTreeMap<String, Comparison>, question: &Question, decision: &Decision) {
+/// Adds what was decided about one event. `undone`: steps that were planned and are not done; `fates`: what would have become of what
+/// the rules in shadow would have done ([`Playing::play`]).
+pub fn compare(
+    found: &mut BTreeMap<String, Comparison>,
+    question: &Question,
+    decision: &Decision,
+    undone: &HashSet<StepKey>,
+    fates: &HashMap<String, Fate>,
+) {
     let counts = |rule: &str| question.against.as_deref().is_none_or(|against| against == rule);
-    let done = decision.steps.iter().filter(|step| counts(&step.rule)).map(|step| &step.action);
-    let done: Vec<&Action> = done.collect();
+    let planned = decision.steps.iter().filter(|step| counts(&step.rule));
+    let (not_done, done): (Vec<_>, Vec<_>) = planned.partition(|step| undone.contains(&step.key));
+    let not_done: Vec<&Action> = not_done.into_iter().map(|step| &step.action).collect();
+    let done: Vec<&Action> = done.into_iter().map(|step| &step.action).collect();
     let mut spoke = false;
     for given in &decision.verdicts {
         let wanted = question.rule.as_deref().is_none_or(|rule| rule == given.rule);
@@ -75,16 +95,36 @@ pub fn compare(found: &mut BTreeMap<String, Comparison>, question: &Question, de
             continue;
         }
         spoke = true;
-        let would: Vec<&Action> = actions.iter().collect();
+        let fate = fates.get(&given.rule);
+        let held = fate.and_then(|fate| fate.held);
+        let would: Vec<&Action> = if held.is_some() { Vec::new() } else { actions.iter().collect() };
         let left_out = if question.against.is_some() { without(&done, &would) } else { Vec::new() };
         note(found, &given.rule, &decision.event, &without(&would, &done), &left_out);
+        let comparison = found.entry(given.rule.clone()).or_default();
+        comparison.would_hold += u64::from(held.is_some());
+        comparison.would_pause += u64::from(held.is_some_and(|held| held.pauses));
+        comparison.would_fold += fate.map_or(0, |fate| fate.folds.len() as u64);
+        comparison.leave(&not_done);
     }
     // The live rule acted, and its replacement kept silent, or was not there.
-    if let (Some(rule), Some(_), false, false) = (&question.rule, &question.against, spoke, done.is_empty()) {
+    if let (Some(rule), Some(_), false) = (&question.rule, &question.against, spoke) {
         if was_asked(decision, rule) {
-            note(found, rule, &decision.event, &[], &done);
-        } else {
+            if !done.is_empty() {
+                note(found, rule, &decision.event, &[], &done);
+            }
+            if !not_done.is_empty() {
+                found.entry(rule.clone()).or_default().leave(&not_done);
+            }
+        } else if !done.is_empty() {
             found.entry(rule.clone()).or_default().left_out += 1;
+        }
+    }
+}
+
+impl Comparison {
+    fn leave(&mut self, not_done: &[&Action]) {
+        for action in not_done {
+            *self.not_done.entry(action.word().to_owned()).or_default() += 1;
         }
     }
 }

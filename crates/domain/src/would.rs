@@ -21,6 +21,10 @@ pub struct Call {
 #[serde(rename_all = "snake_case")]
 pub enum Would {
     Call(Call),
+    /// There was nothing to change, as hotglue reported it.
+    Nothing {
+        why: String,
+    },
     /// No call can be made of it: live, the step would have failed.
     Fail {
         why: String,

@@ -20,6 +20,8 @@ use crate::http::{Answer, Call, Leave, Peer};
 use crate::outcome::EffectError;
 use crate::scrub::{self, Scrub};
 
+pub(crate) use self::perform::expression;
+
 /// Everything that isn't unreserved (RFC 3986) is encoded: a tenant is any string its owner chose.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -32,7 +34,7 @@ pub(crate) struct Api {
 
 /// What hotglue says about a schedule. Reading one is not documented.
 #[derive(Debug, PartialEq, Eq)]
-enum Reported {
+pub(crate) enum Reported {
     Schedule(domain::facts::Schedule),
     /// Said so.
     None,

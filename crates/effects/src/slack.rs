@@ -133,9 +133,7 @@ impl Slack {
             return Ok(Told::Gone { why });
         }
         verdict(&answer, LABEL)?;
-        let told =
-            json!({"channel": message.channel, "ts": message.ts, "text": scrub::shortened(&text, 200)});
-        Ok(Told::Updated(Receipt::new(format!("{LABEL} {told}"), answer.short())))
+        Ok(Told::Updated(Receipt::new(format!("{LABEL} {body}"), answer.short())))
     }
 
     async fn send(&self, request: &Request) -> Result<(Receipt, Value), EffectError> {
@@ -144,12 +142,8 @@ impl Slack {
             Way::Webhook => "POST incoming webhook",
         };
         let answer = self.peer.call(&request.call()).await?;
-        let body = &request.body;
-        let told = scrub::shortened(body["text"].as_str().unwrap_or_default(), 200);
-        let request = match body.get("channel") {
-            Some(channel) => format!("{label} {}", json!({"channel": channel, "text": told})),
-            None => format!("{label} {}", json!({"text": told})),
-        };
+        // What went out, whole: texts are corrected, cut and blanked before, so the action alone does not tell it.
+        let request = format!("{label} {}", request.body);
         verdict(&answer, label)?;
         let said = answer.json().unwrap_or_default();
         Ok((Receipt::new(request, answer.short()), said))

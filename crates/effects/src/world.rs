@@ -7,25 +7,19 @@ use std::path::{Path, PathBuf};
 use domain::action::{Action, Place};
 use domain::config::{Config, Hotglue, SecretRef, Slack as SlackSettings};
 use domain::facts::{Fact, Need};
-use domain::journal::{Before, Message};
+use domain::journal::{Before, Message, NOTHING_TO_SWITCH_OFF};
 use domain::schema::Schema;
 use domain::would::{Call, Would};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::hotglue::Api;
+use crate::hotglue::{Api, expression};
 use crate::http::Leave;
 use crate::outcome::{Check, EffectError, Receipt, Service, Told};
 use crate::question::Question;
 use crate::request::Request;
 use crate::scrub::{self, Scrub};
 use crate::slack::{Door as SlackDoor, Slack};
-
-/// Most characters of a request that a receipt keeps.
-const LONGEST_REQUEST: usize = 600;
-
-/// Stands for an expression that only hotglue knows.
-const READ_BACK: &str = "(as hotglue reports it)";
 
 /// hotglue's environments and Slack. Cheap to share behind an `Arc`; every call opens or reuses a connection.
 pub struct World {
@@ -198,7 +192,7 @@ impl World {
 
     fn scrubbed(&self, receipt: &Receipt) -> Receipt {
         Receipt {
-            request: scrub::shortened(&self.scrub.literal(&receipt.request), LONGEST_REQUEST),
+            request: self.scrub.literal(&receipt.request),
             answer: self.scrub.literal(&receipt.answer),
             perhaps_twice: receipt.perhaps_twice,
         }
@@ -275,43 +269,63 @@ impl World {
         }
     }
 
-    /// What [`World::perform`] would call, without calling anyone. What it would look up before is told as a condition.
+    /// What [`World::perform`] would call, without calling anyone. `schedule`: as it was read just now, for a change that needs its
+    /// expression ([`World::schedule_before`]). What else it would look up before is told as a condition.
     #[must_use]
-    pub fn would(&self, action: &Action) -> Would {
-        let condition = match action {
-            Action::SetSchedule { expression: None, enabled: true, .. } => {
-                Some("with the expression that hotglue reports; where it reports none, the step fails")
-            }
-            Action::SetSchedule { expression: None, enabled: false, .. } => Some(
-                "with the expression that hotglue reports; where it reports none, there is nothing to switch off",
-            ),
-            Action::Slack { .. } | Action::SetSchedule { .. } => None,
-            Action::LinkTarget { .. } => Some("unless the target is linked already"),
-            Action::RunJob { .. } => Some("unless a job of this name is listed"),
-        };
-        let request = self.request(action, READ_BACK).and_then(|request| {
-            let url = match action {
-                Action::Slack { .. } => self.slack()?.url(&request.path),
-                Action::SetSchedule { place, .. }
-                | Action::LinkTarget { place, .. }
-                | Action::RunJob { place, .. } => self.api(place)?.url(&request.path),
-            };
-            Ok((request, url))
-        });
-        match request {
-            Ok((mut request, url)) => {
-                if let Action::LinkTarget { .. } = action {
-                    domain::redact::blank(&mut request.body["target"]["config"]);
-                }
-                Would::Call(Call {
-                    method: request.method.to_string(),
-                    url: self.scrub.literal(&url),
-                    body: self.scrub.json(request.body),
-                    condition: condition.map(str::to_owned),
-                })
-            }
+    pub fn would(&self, action: &Action, schedule: Option<&Before>) -> Would {
+        match self.rehearse(action, schedule) {
+            Ok(would) => would,
             Err(error) => Would::Fail { why: error.scrubbed(&self.scrub).why().to_owned() },
         }
+    }
+
+    fn rehearse(&self, action: &Action, schedule: Option<&Before>) -> Result<Would, EffectError> {
+        let mut unread = None;
+        let read_back = match (action, schedule) {
+            (Action::SetSchedule { expression: Some(_), .. }, _) => String::new(),
+            (
+                Action::SetSchedule { place, which, enabled, .. },
+                Some(before @ (Before::Schedule { .. } | Before::Absent)),
+            ) => match expression(place, *which, before.into(), *enabled)? {
+                Some(expression) => expression,
+                None => return Ok(Would::Nothing { why: NOTHING_TO_SWITCH_OFF.to_owned() }),
+            },
+            (Action::SetSchedule { .. }, schedule) => {
+                let why = match schedule {
+                    Some(Before::No { why }) => why.as_str(),
+                    _ => "it was not asked for",
+                };
+                unread = Some(self.scrub.literal(why));
+                String::new()
+            }
+            (Action::Slack { .. } | Action::LinkTarget { .. } | Action::RunJob { .. }, _) => String::new(),
+        };
+        let mut request = self.request(action, &read_back)?;
+        let url = match action {
+            Action::Slack { .. } => self.slack()?.url(&request.path),
+            Action::SetSchedule { place, .. }
+            | Action::LinkTarget { place, .. }
+            | Action::RunJob { place, .. } => self.api(place)?.url(&request.path),
+        };
+        let condition = match action {
+            Action::SetSchedule { .. } => unread.map(|why| {
+                // Nothing is made up in its place.
+                request.body["schedule_expression"] = Value::Null;
+                format!("schedule_expression is not known: it is the one that hotglue reports, which could not be read: {why}")
+            }),
+            Action::Slack { .. } => None,
+            Action::LinkTarget { .. } => {
+                domain::redact::blank(&mut request.body["target"]["config"]);
+                Some("unless the target is linked already".to_owned())
+            }
+            Action::RunJob { .. } => Some("unless a job of this name is listed".to_owned()),
+        };
+        Ok(Would::Call(Call {
+            method: request.method.to_string(),
+            url: self.scrub.literal(&url),
+            body: self.scrub.json(request.body),
+            condition,
+        }))
     }
 
     /// Is everything there that the configuration names? One line per environment and one for Slack.

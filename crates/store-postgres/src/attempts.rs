@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
+use crate::limits::UNTOLD;
 use crate::text::{count, instant, micros, text};
 use crate::{ledger, lines, turns};
 
@@ -37,15 +38,21 @@ pub(crate) async fn record(connection: &mut PgConnection, attempted: Attempted<'
            outcome = CASE
              WHEN $2::text NOT IN ('held', 'folded') OR EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = $2) THEN $2
              WHEN EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = 'folded') THEN 'folded'
+             WHEN EXISTS (SELECT 1 FROM steps WHERE event = $1 AND run = $5 AND state = 'dropped' AND error <> $6)
+             THEN 'dropped'
              ELSE 'done' END,
            why = CASE
              WHEN $2 NOT IN ('held', 'folded') OR EXISTS (SELECT 1 FROM steps WHERE event = $1 AND state = $2) THEN $3
+             WHEN EXISTS (SELECT 1 FROM steps WHERE event = $1 AND run = $5 AND state = 'dropped' AND error <> $6)
+             THEN why
              ELSE NULL END
          WHERE id = $1",
         event_id,
         outcome_text,
         why,
-        counts
+        counts,
+        run,
+        UNTOLD
     )
     .execute(&mut *connection)
     .await?;

@@ -94,6 +94,7 @@ pub(crate) async fn record(
         return get(connection, &decision.event, &decision.run).await;
     }
     let held = limits::held_rules(connection, decision, verdicts.brake).await?;
+    limits::supersede_held(connection, decision, &held).await?;
     plan_steps(connection, decision, &held).await?;
     remember_values(connection, verdicts).await?;
     if let Brake::On { .. } = verdicts.brake {

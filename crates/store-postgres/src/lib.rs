@@ -216,6 +216,10 @@ impl PostgresStore {
         read!(self, |connection| limits::paused(connection))
     }
 
+    pub async fn undone(&self) -> Result<Vec<StepKey>, StoreError> {
+        read!(self, |connection| limits::undone(connection))
+    }
+
     pub async fn alerts(&self) -> Result<Vec<(Step, String)>, StoreError> {
         read!(self, |connection| limits::alerts(connection))
     }

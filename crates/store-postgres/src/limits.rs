@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use domain::journal::{Brake, HeldStep, Paused, StepState, pause_alert};
+use domain::journal::{Brake, HeldStep, Paused, StepState, decided_anew, pause_alert};
 use domain::names::EventId;
-use domain::plan::{Decision, Step, StepKey};
+use domain::plan::{Decision, LIVE, Step, StepKey};
 use domain::rulebook::Limit;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
@@ -12,6 +12,9 @@ use sqlx::postgres::PgConnection;
 use crate::error::Trouble;
 use crate::ledger;
 use crate::text::{count, from_json, instant, key, micros, text, to_json};
+
+/// Why a message about a pause was dropped, which no person has decided.
+pub(crate) const UNTOLD: &str = "the pause was over before this could be told";
 
 /// The rules of a decision whose steps are to be held. A rule for which the tenant is one too many is paused, with the
 /// message that tells people; for any other the tenant is noted. Of a rule whose steps are planned already nothing
@@ -54,6 +57,38 @@ pub(crate) async fn held_rules<'a>(
 async fn lock(connection: &mut PgConnection, rule: &str) -> Result<(), Trouble> {
     let name = key(&format!("limit/{rule}")).into_owned();
     sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name).execute(connection).await?;
+    Ok(())
+}
+
+/// What is still held of an earlier decision about the event gives way to what the same rule has decided now.
+pub(crate) async fn supersede_held(
+    connection: &mut PgConnection,
+    decision: &Decision,
+    held: &[&str],
+) -> Result<(), Trouble> {
+    let (event, run, now) = (decision.event.as_str(), text(&decision.run), micros(decision.decided_at));
+    let why = decided_anew(&decision.run);
+    let why = text(&why);
+    let mut rules: Vec<_> = decision.steps.iter().map(|step| step.rule.as_str()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    // The first decision about an event finds something held only where a replay has come before it.
+    rules.retain(|rule| decision.run != LIVE || held.contains(rule));
+    for rule in rules {
+        let (rule, run, why) = (text(rule), &*run, &*why);
+        let rule = &*rule;
+        sqlx::query!(
+            "UPDATE steps SET state = 'superseded', error = $4, released_at = NULL, changed_at = $5
+             WHERE event = $1 AND rule = $2 AND run <> $3 AND state = 'held'",
+            event,
+            rule,
+            run,
+            why,
+            now
+        )
+        .execute(&mut *connection)
+        .await?;
+    }
     Ok(())
 }
 
@@ -293,12 +328,13 @@ pub(crate) async fn drop_held(
     .await?
     .rows_affected();
     sqlx::query!(
-        "UPDATE events SET why = NULL, outcome =
-           CASE WHEN EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'folded') THEN 'folded' ELSE 'done' END
+        "UPDATE events SET why = $3, outcome =
+           CASE WHEN EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'folded') THEN 'folded' ELSE 'dropped' END
          WHERE outcome = 'held' AND id IN (SELECT event FROM steps WHERE rule = $1 AND changed_at = $2)
            AND NOT EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'held')",
         rule,
-        now
+        now,
+        why
     )
     .execute(connection)
     .await?;
@@ -311,16 +347,26 @@ async fn end_pause(connection: &mut PgConnection, rule: &str, now: Timestamp) ->
     let (rule, now) = (text(rule), micros(now));
     let rule = &*rule;
     sqlx::query!(
-        "UPDATE steps SET state = 'dropped', error = 'the pause was over before this could be told', changed_at = $2
+        "UPDATE steps SET state = 'dropped', error = $3, changed_at = $2
          WHERE state = 'pending' AND key IN (SELECT alert FROM pauses WHERE rule = $1)",
         rule,
-        now
+        now,
+        UNTOLD
     )
     .execute(&mut *connection)
     .await?;
     sqlx::query!("DELETE FROM pauses WHERE rule = $1", rule).execute(&mut *connection).await?;
     sqlx::query!("DELETE FROM touched WHERE rule = $1", rule).execute(connection).await?;
     Ok(())
+}
+
+/// Steps of live decisions that are not done and were planned: those that are held, and those that a person has dropped.
+pub(crate) async fn undone(connection: &mut PgConnection) -> Result<Vec<StepKey>, Trouble> {
+    let keys =
+        sqlx::query_scalar!("SELECT key FROM steps WHERE state IN ('held', 'dropped') AND run = $1", LIVE)
+            .fetch_all(connection)
+            .await?;
+    Ok(keys.into_iter().map(StepKey).collect())
 }
 
 fn length(time: Duration) -> i64 {

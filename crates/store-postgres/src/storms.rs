@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnection;
 
 use crate::error::Trouble;
 use crate::ledger;
+use crate::limits::UNTOLD;
 use crate::text::{count, from_json, instant, micros, text};
 
 /// A row of `storms`.
@@ -429,11 +430,14 @@ async fn end_events(connection: &mut PgConnection, storm: i64, now: i64) -> Resu
     .fetch_all(&mut *connection)
     .await?;
     sqlx::query!(
-        "UPDATE events SET outcome = 'done', why = NULL
+        "UPDATE events SET why = NULL, outcome =
+           CASE WHEN EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'dropped' AND error <> $3
+             AND run = (SELECT run FROM storms WHERE id = $1)) THEN 'dropped' ELSE 'done' END
          WHERE outcome = 'folded' AND id IN (SELECT event FROM steps WHERE storm = $1 AND changed_at = $2)
            AND NOT EXISTS (SELECT 1 FROM steps WHERE event = events.id AND state = 'folded')",
         storm,
-        now
+        now,
+        UNTOLD
     )
     .execute(connection)
     .await?;

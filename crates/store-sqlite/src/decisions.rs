@@ -91,6 +91,7 @@ pub(crate) async fn record(
     }
     insert(connection, decision).await?;
     let held = limits::held_rules(connection, decision, verdicts.brake).await?;
+    limits::supersede_held(connection, decision, &held).await?;
     plan_steps(connection, decision, &held).await?;
     remember_values(connection, verdicts).await?;
     if let Brake::On { .. } = verdicts.brake {

@@ -49,10 +49,12 @@ pub(crate) async fn schedule_changes(
 ) -> Result<Vec<ScheduleChange>, Trouble> {
     let (rule, since, until) = (text(rule), micros(since), micros(until));
     let rows = sqlx::query!(
-        "SELECT steps.event, steps.action, steps.changed_at, steps.schedule_before, events.occurred_at FROM steps
-           JOIN events ON events.id = steps.event
+        r#"SELECT steps.event, steps.action, steps.changed_at, steps.schedule_before, events.occurred_at,
+             decisions.rulebook AS "rulebook?: String"
+           FROM steps JOIN events ON events.id = steps.event
+             LEFT JOIN decisions ON decisions.event = steps.event AND decisions.run = steps.run
          WHERE steps.rule = ?1 AND steps.changed_at >= ?2 AND steps.changed_at < ?3 AND steps.state = 'done'
-         ORDER BY steps.changed_at, steps.row",
+         ORDER BY steps.changed_at, steps.row"#,
         rule,
         since,
         until
@@ -68,6 +70,7 @@ pub(crate) async fn schedule_changes(
             occurred_at: instant(row.occurred_at)?,
             action,
             done_at: instant(row.changed_at)?,
+            rulebook: row.rulebook.filter(|version| !version.is_empty()),
             before: match row.schedule_before {
                 Some(before) => Some(from_json(&before, "a schedule as it was")?),
                 None => None,

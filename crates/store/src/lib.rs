@@ -148,6 +148,11 @@ impl Store {
         either!(self, store => store.paused())
     }
 
+    /// Steps of live decisions that were planned and are not done: those that are held, and those that a person has dropped.
+    pub async fn undone(&self) -> Result<Vec<StepKey>, StoreError> {
+        either!(self, store => store.undone())
+    }
+
     /// The messages about pauses that have not been sent: steps to be claimed and settled like any other, each with the
     /// tenant whose event it is of.
     pub async fn alerts(&self) -> Result<Vec<(Step, String)>, StoreError> {

@@ -8,10 +8,12 @@ use effects::EffectError;
 use store::StoreError;
 
 use crate::steps::Stopped;
-use crate::{Deps, storms};
+use crate::{Deps, process, storms};
 
 /// Another attempt follows so many that failed over reading.
 const PATIENCE: u32 = 1;
+/// So often it is read for a rehearsal.
+const LOOKS: u32 = 2;
 
 /// Reads and notes how a schedule is. Answers with what was read in this attempt, so that the change need not read it again.
 ///
@@ -51,6 +53,30 @@ pub(crate) async fn read(
         deps.store.note_before(&step.key, &before).await?;
     }
     Ok(Ok(Some(before)))
+}
+
+/// How the schedule is that a change without an expression of its own would need; none for any other action. Of a change that is only
+/// rehearsed nothing waits for it: what hotglue does not tell is not known, and said so.
+pub(crate) async fn look(deps: &Deps, action: &Action) -> Option<Before> {
+    let Action::SetSchedule { place, expression: None, .. } = action else { return None };
+    let mut why = String::new();
+    for _ in 0..LOOKS {
+        match ask(deps, &place.tenant, action, false).await {
+            Ok(before) => return Some(before),
+            Err(Stopped::Failed {
+                error: EffectError::Transient { why: failed, sign, .. },
+                is_down: false,
+            }) if !matches!(sign, Sign::SlowDown(_) | Sign::Refused) => {
+                why = failed;
+            }
+            Err(Stopped::Failed { error, .. }) => return Some(Before::No { why: error.why().to_owned() }),
+            Err(Stopped::Held(_)) => {
+                return Some(Before::No { why: deps.circuits.why_held(&deps.world.called_for(action)) });
+            }
+            Err(Stopped::Cut) => return Some(Before::No { why: process::CUT.to_owned() }),
+        }
+    }
+    Some(Before::No { why })
 }
 
 /// Were there failed attempts enough? Waits for an outage or a service that asks us to slow down are none.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alone::{May, NOT_BESIDE};
 use crate::circuits::Gate;
 use crate::lanes::{Class, Lanes};
+use crate::observe::Observer;
 use crate::process::{self, End};
 use crate::quiet::Batch;
 use crate::reading::{self, Harmless, Refused};
@@ -47,6 +48,13 @@ impl Intake {
         let class = if stream == StreamName::Replay { Class::Replay } else { Class::Live };
         let mut taking: Option<Consumer> = None;
         while !self.stop.is_cancelled() {
+            if self.deps.observe.as_ref().is_some_and(Observer::is_joined) {
+                if let Some(consumer) = taking.take() {
+                    consumer.drain().await;
+                }
+                self.stop.cancelled().await;
+                break;
+            }
             let Some(room) = self.room(class, most, &mut taking).await else { break };
             let consumer = match taking.take() {
                 Some(consumer) => consumer,
@@ -66,7 +74,7 @@ impl Intake {
                 // What was asked for and did not come is given back.
                 () = self.deps.circuits.shuts() => {}
                 batch = consumer.next_batch(room) => match batch {
-                    Ok(deliveries) => self.sort(deliveries, class).await,
+                    Ok(deliveries) => self.have(deliveries, class).await,
                     Err(error) => self.nothing_comes(&error).await,
                 },
             }
@@ -111,6 +119,18 @@ impl Intake {
     async fn nothing_comes(&self, error: &ConsumeError) {
         tracing::warn!(%error, "the queue gives nothing right now; trying again");
         let _stopped = self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+    }
+
+    /// What a worker that only observes has taken is another's, where that one acts.
+    async fn have(&self, deliveries: Vec<Delivery>, class: Class) {
+        let Some(observer) = &self.deps.observe else { return self.sort(deliveries, class).await };
+        let Err(why) = observer.may().await else { return self.sort(deliveries, class).await };
+        let end = || End::Again { after: process::HANDED_BACK, why: why.clone() };
+        let handed_back = deliveries.into_iter().map(|delivery| settle(&self.deps, delivery, end()));
+        futures_util::future::join_all(handed_back).await;
+        if !observer.is_joined() {
+            let _stopped = self.stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        }
     }
 
     async fn sort(&self, deliveries: Vec<Delivery>, class: Class) {

@@ -14,6 +14,7 @@ mod intake;
 mod lanes;
 mod lines;
 mod measure;
+mod observe;
 mod process;
 mod pulse;
 mod quiet;
@@ -39,6 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alone::Alone;
 use crate::circuits::Circuits;
+use crate::observe::Observer;
 use crate::pulse::Pulse;
 use crate::rules::Rules;
 use crate::surplus::Surplus;
@@ -59,8 +61,8 @@ struct Deps {
     metrics: WorkerMetrics,
     readiness: Readiness,
     clock: Clock,
-    /// Decide and record, do nothing.
-    observe: bool,
+    /// Decide and record, do nothing; how not to do so beside a worker that acts.
+    observe: Option<Observer>,
     /// How long a claim on a step holds at most: longer than all calls of one step may take.
     lease: Duration,
     /// Claims hold no longer than this beats.

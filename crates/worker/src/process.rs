@@ -10,11 +10,12 @@ use domain::journal::{Arrival, Brake, Outcome, Seen, Verdicts, scope};
 use domain::plan::{Basis, Decision, Plan, RecordedFlow, RuleVerdict, Verdict};
 use domain::retry::{self, Next};
 use domain::rulebook::{Case, Rulebook, shadow_memory};
+use domain::shadow::Terms;
 use effects::EffectError;
 use jiff::Timestamp;
 use store::StoreError;
 
-use crate::{Deps, brake, steps};
+use crate::{Deps, before, brake, steps};
 
 /// Most rounds of asking before deciding; a rulebook that wants more is wrong.
 const MAX_ROUNDS: usize = 8;
@@ -157,7 +158,7 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
         None => decide(deps, event, run, replayed, None).await?,
     };
     // What a live worker had begun is left to a live worker.
-    if deps.observe && !decision.steps.is_empty() && !settled(deps, event, run).await? {
+    if deps.observe.is_some() && !decision.steps.is_empty() && !settled(deps, event, run).await? {
         return Err(Stop::NotNow("this worker only observes".to_owned(), OBSERVED));
     }
     let standing = steps::perform(deps, event, &decision).await?;
@@ -185,6 +186,10 @@ async fn attempt(deps: &Deps, arrival: &Arrival, run: &str, replayed: bool) -> R
     if let Some(rule) = standing.folded {
         let why = Some(format!("the message of rule `{rule}` is told in one with others of its kind"));
         return Ok(Reached { outcome: Outcome::Folded, why });
+    }
+    if let Some(rule) = standing.dropped {
+        let why = Some(format!("what rule `{rule}` was to do was dropped by a person"));
+        return Ok(Reached { outcome: Outcome::Dropped, why });
     }
     let taken = decision.verdicts.iter().any(|v| !quiet(&v.verdict));
     Ok(Reached { outcome: if taken { Outcome::Done } else { Outcome::NoRule }, why: standing.unknown })
@@ -235,7 +240,7 @@ async fn decide(
         match rulebook.decide(&case) {
             Ok(plan) => {
                 let (plan, facts) =
-                    if deps.observe { (plan.observed(), facts.observed()) } else { (plan, facts) };
+                    if deps.observe.is_some() { (plan.observed(), facts.observed()) } else { (plan, facts) };
                 let replaced = before.as_ref().map(|before| before.decided_at);
                 let flow = Some(RecordedFlow::from(&flow));
                 let plan = match before {
@@ -280,7 +285,7 @@ async fn gather(
     for need in needs {
         let fact = match need {
             Need::LastValue { rule } => {
-                let memory = if deps.observe { shadow_memory(rule) } else { rule.clone() };
+                let memory = if deps.observe.is_some() { shadow_memory(rule) } else { rule.clone() };
                 let value = deps.store.last_value(&memory, &scope(event)).await?;
                 Fact::LastValue { rule: rule.clone(), value }
             }
@@ -354,7 +359,7 @@ async fn write_down(
         decided_at: deps.clock.now(),
         facts: basis.facts,
         flow: basis.flow,
-        verdicts: rehearsed(deps, plan.verdicts),
+        verdicts: rehearsed(deps, rulebook, event, run, plan.verdicts).await,
         steps: plan.steps,
         new_values: plan.new_values,
     };
@@ -371,13 +376,26 @@ async fn write_down(
     Ok(written)
 }
 
-/// What rules in shadow would have called is noted with what they would have done.
-fn rehearsed(deps: &Deps, mut verdicts: Vec<RuleVerdict>) -> Vec<RuleVerdict> {
+/// What rules in shadow would have called is noted with what they would have done. An expression that only hotglue knows is read
+/// for it, which changes nothing.
+async fn rehearsed(
+    deps: &Deps,
+    rulebook: &Rulebook,
+    event: &Event,
+    run: &str,
+    mut verdicts: Vec<RuleVerdict>,
+) -> Vec<RuleVerdict> {
     for given in &mut verdicts {
         if let Verdict::Shadow { actions } = &given.verdict
             && given.would.is_empty()
         {
-            given.would = actions.iter().map(|action| deps.world.would(action)).collect();
+            let mut would = Vec::with_capacity(actions.len());
+            for action in actions {
+                let schedule = before::look(deps, action).await;
+                would.push(deps.world.would(action, schedule.as_ref()));
+            }
+            given.would = would;
+            given.terms = Terms::of(rulebook, event, run, given);
         }
     }
     verdicts

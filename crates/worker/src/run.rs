@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use bus::acting::Acting;
 use bus::permissions::Duty;
 use bus::{Bus, StreamName};
 use domain::config::{Config, SecretRef};
@@ -25,6 +26,7 @@ use crate::args::{ADMIN, Args};
 use crate::circuits::Circuits;
 use crate::intake::Intake;
 use crate::lanes::Lanes;
+use crate::observe::{Observer, joined};
 use crate::pulse::Pulse;
 use crate::rules::Rules;
 use crate::surplus::Surplus;
@@ -98,9 +100,9 @@ pub async fn run(args: Args) -> Result<()> {
         checked => checked?,
     }
     permitted(&bus).await?;
-    if args.observe {
-        alone(&bus).await?;
-    }
+    let observe = if args.observe { Some(Observer::alone(&bus).await?) } else { None };
+    // Before the first event is taken, so that one that only observes leaves it.
+    let acting = if args.observe { None } else { say_acting(&bus, &readiness).await };
     readiness.set("nats", Ok(()));
 
     tracing::info!(
@@ -131,7 +133,7 @@ pub async fn run(args: Args) -> Result<()> {
         secrets,
         circuits,
         alone: Alone::default(),
-        observe: args.observe,
+        observe,
         metrics,
         readiness,
         clock,
@@ -146,6 +148,7 @@ pub async fn run(args: Args) -> Result<()> {
     pulse::beat(&deps).await?;
     let vital = Vital::new(&shutdown);
     work(&deps, &bus, &args, &shutdown, &tasks, &vital).await;
+    drop(acting);
     bus.drain().await;
     deps.store.close().await;
     tracing::info!("stopped");
@@ -161,6 +164,19 @@ async fn permitted(bus: &Bus) -> Result<()> {
         Ok(None) => Ok(()),
         Ok(Some(denied)) => bail!(denied.to_string()),
         Err(why) => bail!(why),
+    }
+}
+
+/// Those that only observe must know. Where they can't be told, they refuse to start or notice late; this one works all the same.
+async fn say_acting(bus: &Bus, readiness: &Readiness) -> Option<Acting> {
+    match bus.say_acting().await {
+        Ok(acting) => Some(acting),
+        Err(why) => {
+            let warning = format!("a worker with --observe would not know of this one: {why}");
+            tracing::warn!("{warning}");
+            readiness.warn(&warning);
+            None
+        }
     }
 }
 
@@ -225,12 +241,13 @@ async fn work(
     let (of_storms, token) = mine();
     let task = async move { storms::watch(&of_storms, token).await };
     watch(vital.guard("tells of storms", &stop), Box::pin(task));
-    if deps.observe {
-        let (bus, token) = (bus.clone(), stop.clone());
+    if deps.observe.is_some() {
+        let (deps, token) = mine();
         let observing = async move {
-            if joined(&bus, &token).await {
+            let Some(observer) = &deps.observe else { return };
+            if observer.joined(&token).await {
                 tracing::error!(
-                    "another worker takes events from this queue: what this one has taken beside it, it has only observed; `gluehook replay --since` has it worked on"
+                    "another worker takes events from this queue: this one stops. What had come before, it has only observed; `gluehook replay --since` has it worked on"
                 );
             }
         };
@@ -274,41 +291,8 @@ async fn work(
     beating.abort();
 }
 
-/// Workers share the queue: one that only observes would take events away from one that acts, and nobody would act on them.
-async fn alone(bus: &Bus) -> Result<()> {
-    // One that has just been stopped may be asking still, as far as NATS knows.
-    for _ in 0..20 {
-        if bus.pending(StreamName::Hooks).await?.pulls == 0 {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    bail!(
-        "another worker takes events from this queue, and --observe would take them away from it: stop that one, or give the service that is observed a queue of its own"
-    )
-}
-
 /// With an event log in `SQLite` nobody else may have events of this queue: what they do, this worker can't know.
 const NOT_ALONE: &str = "another worker takes events from this queue and does not share this event log, which is SQLite: what one does the other does not know, and effects may be doubled; stop one of them, or let both use one Postgres (--database-url postgres://…)";
-
-/// Returns when another worker takes events beside this one; false when asked to stop before.
-async fn joined(bus: &Bus, stop: &CancellationToken) -> bool {
-    const EVERY: Duration = Duration::from_secs(5);
-    // A request of ours that was lost with its connection counts for half a minute. Between two requests a worker asks for
-    // nothing, for a moment: one such look is no proof that it has gone.
-    const SURELY: u32 = 7;
-    const DOUBT: u32 = 2;
-    let mut seen: u32 = 0;
-    let mut every = tokio::time::interval(EVERY);
-    while seen < SURELY {
-        if stop.run_until_cancelled(every.tick()).await.is_none() {
-            return false;
-        }
-        let others = bus.pending(StreamName::Hooks).await.is_ok_and(|pending| pending.pulls > 1);
-        seen = if others { seen + 1 } else { seen.saturating_sub(DOUBT) };
-    }
-    true
-}
 
 /// A step makes two calls at most (what it looks up and what it changes), and one more for each that is refused, after its turns under the configured rate have come; the rest is for a slow machine.
 fn lease(config: &Config, concurrency: u16) -> Duration {

@@ -45,6 +45,8 @@ pub(crate) struct Standing {
     pub(crate) held: Option<String>,
     /// The first rule of which a message is told with others, and not yet surely told.
     pub(crate) folded: Option<String>,
+    /// The first rule of which a person has dropped something.
+    pub(crate) dropped: Option<String>,
     /// The first thing of which nobody knows whether it was done.
     pub(crate) unknown: Option<String>,
 }
@@ -86,6 +88,8 @@ enum Went {
     NotNow(String, Duration),
     /// Its rule is paused.
     Held,
+    /// A person has decided that it is not to be done.
+    Dropped,
     /// It is told with others of its kind.
     Folded,
 }
@@ -169,6 +173,9 @@ async fn of_one_rule(
             Went::Folded => {
                 standing.folded.get_or_insert_with(|| step.rule.clone());
             }
+            Went::Dropped => {
+                standing.dropped.get_or_insert_with(|| step.rule.clone());
+            }
             Went::NotNow(why, wait) => {
                 standing.not_now(why, wait);
                 return Ok(());
@@ -219,6 +226,7 @@ pub(crate) async fn alert(deps: &Deps, tenant: &str, step: &Step) -> Result<Opti
         | Went::Unknown
         | Went::Failed(_)
         | Went::Held
+        | Went::Dropped
         | Went::Folded => None,
     })
 }
@@ -255,6 +263,7 @@ async fn begun(deps: &Deps, step: &Step, claim: Claim) -> Result<Result<u32, Wen
         }
         Claim::Settled(StepState::Superseded) => Went::Superseded,
         Claim::Settled(StepState::Folded) => Went::Folded,
+        Claim::Settled(StepState::Dropped) => Went::Dropped,
         Claim::Settled(StepState::Unknown) => Went::Unknown,
         Claim::Settled(_) => Went::Settled,
         Claim::Held => Went::Held,

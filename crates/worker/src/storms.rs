@@ -110,7 +110,7 @@ pub(crate) async fn watch(deps: &Deps, stop: CancellationToken) {
             crowds = crowded(deps, &storms);
             show(deps, &storms);
         }
-        if deps.observe {
+        if deps.observe.is_some() {
             continue;
         }
         let told = tell_all(deps, &crowds, &stop).await.unwrap_or_else(|error| {

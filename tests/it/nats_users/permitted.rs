@@ -67,6 +67,7 @@ async fn no_user_does_what_is_anothers() {
                 "$JS.API.STREAM.MSG.DELETE.HOOKS_REPLAY",
                 "$JS.API.CONSUMER.MSG.NEXT.HOOKS.worker",
                 "$JS.API.CONSUMER.INFO.HOOKS.worker",
+                "gluehook.acting",
             ],
             vec![
                 "hooks.a.job.S.t",

@@ -213,14 +213,16 @@ pub(super) async fn dropped_step_is_settled_for_good(store: &Store) {
     assert!(paused(store).await.is_empty());
     assert_eq!(claim(store, &steps[0], 4).await, Claim::Settled(StepState::Dropped));
     let record = store.event(id(2).as_str()).await.unwrap().unwrap();
-    assert_eq!((record.row.outcome, record.row.why), (Outcome::Done, None));
+    let dropped = (Outcome::Dropped, Some("dropped by me".to_owned()));
+    assert_eq!((record.row.outcome, record.row.why), dropped);
+    assert_eq!(store.undone().await.unwrap().len(), 3, "two steps, and the message about the pause");
     let step = record.steps.iter().find(|step| step.step.key == steps[0]).unwrap();
     assert_eq!((step.error.as_deref(), step.changed_at), (Some("dropped by me"), at(3)));
     assert_eq!(store.reopen(&id(2), LIVE, at(5)).await.unwrap(), 0, "sent back, it is not done either");
     // A worker that was late to say so does not make it held again.
     store.attempted(&id(2), LIVE, "w", Outcome::Held, Some("paused"), at(6)).await.unwrap();
     let record = store.event(id(2).as_str()).await.unwrap().unwrap();
-    assert_eq!((record.row.outcome, record.row.why), (Outcome::Done, None));
+    assert_eq!((record.row.outcome, record.row.why), dropped);
     touch(store, 3, "c", 7, &limits).await;
     assert_eq!(states(store, 3).await, PENDING, "the rule acts again");
 }
@@ -275,4 +277,26 @@ pub(super) async fn decision_of_a_person_is_not_held_back(store: &Store) {
     store.record_decision(verdicts).await.unwrap().unwrap();
     assert_eq!(claim(store, &decision.steps[0].key, 9).await, Claim::Mine { begun: 0 });
     assert_eq!(store.event(id(1).as_str()).await.unwrap().unwrap().row.rules, before);
+}
+
+pub(super) async fn held_step_gives_way_to_what_its_rule_decides_anew(store: &Store) {
+    let limits = limit(1);
+    touch(store, 1, "a", 0, &limits).await;
+    let first = touch(store, 2, "b", 1, &limits).await;
+    let others = touch(store, 3, "c", 2, &limits).await;
+    let anew = Decision { decided_at: at(3), ..decision(2, "replay", &[tell("in other words")]) };
+    let second = touch_by(store, "b", &limits, anew).await;
+    assert_eq!(states(store, 2).await, [StepState::Superseded; 2]);
+    assert_eq!(states(store, 3).await, HELD, "that of another event waits");
+    let steps = store.steps_of(&id(2), LIVE).await.unwrap();
+    let said = steps.iter().find(|step| step.step.key == first[0]).unwrap().error.clone();
+    assert!(said.is_some_and(|said| said.contains("anew, in run replay")));
+    let held: Vec<_> = store.held("rule").await.unwrap().into_iter().map(|step| step.key).collect();
+    assert_eq!(held, [&others[..], &second[..]].concat());
+    // Released and not taken up, it gives way to one that is done at once.
+    store.release("rule", at(4)).await.unwrap();
+    let again = Decision { decided_at: at(5), ..decision(2, "again", &[tell("once more")]) };
+    let third = touch_by(store, "b", &limits, again).await;
+    assert_eq!(claim(store, &second[0], 6).await, Claim::Settled(StepState::Superseded));
+    assert_eq!(claim(store, &third[0], 6).await, Claim::Mine { begun: 0 });
 }

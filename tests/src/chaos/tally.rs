@@ -121,9 +121,12 @@ fn ended(tally: &mut Tally, sent: &Sent, record: &EventRecord) {
         match outcome {
             Outcome::Open | Outcome::Retrying | Outcome::Folded => tally.lost(&what),
             // No rule of chaos has a limit, and nobody throws anything away.
-            Outcome::NoRule | Outcome::Done | Outcome::Dead | Outcome::Held | Outcome::Discarded => {
-                tally.wrong(&what);
-            }
+            Outcome::NoRule
+            | Outcome::Done
+            | Outcome::Dead
+            | Outcome::Held
+            | Outcome::Discarded
+            | Outcome::Dropped => tally.wrong(&what),
         }
     }
     tally.dead += usize::from(outcome == Outcome::Dead);

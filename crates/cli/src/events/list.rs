@@ -106,7 +106,7 @@ pub(super) fn outcome(outcome: Outcome) -> Cell {
         Outcome::Done => cell.green(),
         Outcome::Dead => cell.red(),
         Outcome::Open | Outcome::Retrying | Outcome::Held | Outcome::Folded => cell.yellow(),
-        Outcome::NoRule | Outcome::Discarded => cell.dim(),
+        Outcome::NoRule | Outcome::Discarded | Outcome::Dropped => cell.dim(),
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn outcome(outcome: Outcome) -> String {
         Outcome::Done => green(outcome.as_str()),
         Outcome::Dead => red(outcome.as_str()),
         Outcome::Open | Outcome::Retrying | Outcome::Held | Outcome::Folded => yellow(outcome.as_str()),
-        Outcome::NoRule | Outcome::Discarded => dim(outcome.as_str()),
+        Outcome::NoRule | Outcome::Discarded | Outcome::Dropped => dim(outcome.as_str()),
     }
 }
 

@@ -7,6 +7,7 @@ use domain::facts::Need;
 use domain::journal::{StepRecord, StepState};
 use domain::plan::{LIVE, RuleVerdict, Verdict};
 use domain::rulebook::{LineExplanation, RuleExplanation, StepExplanation};
+use domain::shadow::Fate;
 use domain::would::Would;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -87,10 +88,21 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
             yellow(format!("    when it was decided: {then} (settings may have changed since)"))
         });
     }
+    let fate = explained.rehearsed.get(&rule.name);
+    lines.extend(fate.and_then(|fate| fate.held).map(|held| {
+        let limit = format!("more than {} tenants in {} s", held.tenants, held.seconds);
+        yellow(if held.pauses {
+            format!("    would have been held: {limit}, the rule would have paused here")
+        } else {
+            format!(
+                "    would have been held: {limit}, the rule would have been paused since an earlier event"
+            )
+        })
+    }));
     let mut done: Vec<_> =
         explained.recorded_steps.iter().filter(|record| record.step.rule == rule.name).collect();
     done.sort_by_key(|record| record.step.place);
-    let mut would = recorded.map(of_shadow).unwrap_or_default();
+    let mut would = recorded.map(|given| of_shadow(given, fate)).unwrap_or_default();
     if !rule.steps.is_empty() || !done.is_empty() || !would.is_empty() {
         let silent = matches!(rule.verdict, Some(Verdict::Silenced { .. })) && done.is_empty();
         lines.push(dim(if silent { "    steps, were it not kept silent" } else { "    steps" }));
@@ -102,8 +114,8 @@ fn of_rule(rule: &RuleExplanation, explained: &Explained) -> Vec<String> {
     for record in done {
         lines.extend(of_record("      - ", record));
     }
-    for (action, would) in would {
-        lines.extend(of_would("      - ", action, would));
+    for rehearsed in would {
+        lines.extend(of_would("      - ", rehearsed));
     }
     lines
 }
@@ -122,11 +134,22 @@ fn not_looked_at(rule: &RuleExplanation) -> Vec<String> {
 }
 
 /// What a rule in shadow would have done, and what it would have called for it where that was recorded.
-type Rehearsed<'a> = (&'a Action, Option<&'a Would>);
+#[derive(Debug, Clone, Copy)]
+struct Rehearsed<'a> {
+    action: &'a Action,
+    would: Option<&'a Would>,
+    /// It would have been told in one with earlier messages.
+    folds: bool,
+}
 
-fn of_shadow(recorded: &RuleVerdict) -> Vec<Rehearsed<'_>> {
+fn of_shadow<'a>(recorded: &'a RuleVerdict, fate: Option<&Fate>) -> Vec<Rehearsed<'a>> {
     let Verdict::Shadow { actions } = &recorded.verdict else { return Vec::new() };
-    actions.iter().enumerate().map(|(place, action)| (action, recorded.would.get(place))).collect()
+    let of = |(place, action)| Rehearsed {
+        action,
+        would: recorded.would.get(place),
+        folds: fate.is_some_and(|fate| fate.folds.contains(&place)),
+    };
+    actions.iter().enumerate().map(of).collect()
 }
 
 /// `today`: settings were not recorded, so those of today were read.
@@ -184,8 +207,9 @@ fn of_step(
                     lines.extend(of_record(&head, done.remove(at)));
                     continue;
                 }
-                let noted = would.iter().position(|(action, _)| *action == one).map(|at| would.remove(at));
-                lines.extend(of_would(&head, one, noted.and_then(|(_, would)| would)));
+                let noted = would.iter().position(|noted| noted.action == one).map(|at| would.remove(at));
+                let bare = Rehearsed { action: one, would: None, folds: false };
+                lines.extend(of_would(&head, noted.unwrap_or(bare)));
             }
         }
     }
@@ -194,7 +218,8 @@ fn of_step(
 }
 
 /// What would be done, whole: a text is judged by all of its lines.
-fn of_would(head: &str, action: &Action, would: Option<&Would>) -> Vec<String> {
+fn of_would(head: &str, rehearsed: Rehearsed<'_>) -> Vec<String> {
+    let Rehearsed { action, would, folds } = rehearsed;
     let mut lines = Vec::new();
     let word = action.word();
     let mut text = match action {
@@ -214,6 +239,10 @@ fn of_would(head: &str, action: &Action, would: Option<&Would>) -> Vec<String> {
             lines.push(format!("         {}", clean(&body.to_string())));
             lines.extend(call.condition.iter().map(|told| format!("         {}", yellow(first_line(told)))));
         }
+        Some(Would::Nothing { why }) => {
+            lines.push(format!("{head}{word} would call nothing: {}", first_line(why)));
+            return lines;
+        }
         Some(Would::Fail { why }) => {
             lines.push(format!("{head}{word} would fail: {}", red(first_line(why))));
             return lines;
@@ -222,6 +251,12 @@ fn of_would(head: &str, action: &Action, would: Option<&Would>) -> Vec<String> {
             lines.push(format!("{head}{word} would: {}", first_line(&action.summary())));
             text = text.filter(|text| text.trim_end().lines().count() > 1);
         }
+    }
+    if folds {
+        lines.push(format!(
+            "         {}",
+            yellow("would fold: told in one message with earlier ones of its kind")
+        ));
     }
     if let Some(text) = text {
         lines.push(format!("         {}", dim("text")));

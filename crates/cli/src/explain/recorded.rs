@@ -1,19 +1,28 @@
 //! A recorded event, seen again by the rules that decided about it.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use bytes::Bytes;
 use domain::config::{Config, FlowSettings};
 use domain::envelope::{Envelope, Source};
 use domain::facts::Facts;
-use domain::journal::{Attempt, EventRecord, Outcome, StepRecord};
+use domain::journal::{Attempt, EventRecord, Outcome, Span, StepRecord};
 use domain::plan::{Decision, LIVE, Verdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
+use domain::shadow::{Fate, Playing};
+use jiff::{SignedDuration, Timestamp};
 use store::{Access, Store};
 
 use super::{Explained, OtherRun, headline, read, unreadable};
 use crate::events::{open_log, unknown};
 use crate::output::{clean, count, first_line};
 use crate::{Common, Misused};
+
+/// So many times the time of a limit or a fold is looked back: a pause may go on from one to the next.
+const PLAYED: u32 = 10;
+/// Events that are read at once.
+const PAGE: u32 = 2_000;
 
 /// What a person asked for.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +72,12 @@ pub(super) async fn explain(
         now: decision.map_or(record.row.event.received_at, |decision| decision.decided_at),
     };
     let explanation = rulebook.explain(&case);
-    if decided_by == Some(explanation.rulebook.as_str()) {
+    if let Some(rule) = decision.and_then(crate::undo::undone) {
+        notes.push(format!(
+            "a person has undone here what rule {} had changed: no rule decided on it; the rulebook is that of the change",
+            clean(rule)
+        ));
+    } else if decided_by == Some(explanation.rulebook.as_str()) {
         notes.extend(settings(&record, decision, &explanation));
     }
     notes.extend(thrown_away(&record));
@@ -84,12 +98,49 @@ pub(super) async fn explain(
         }),
         headline: format!("Event {}: {}", record.row.event.id, headline(&event)),
         recorded: decision.map(|decision| decision.verdicts.clone()).unwrap_or_default(),
+        rehearsed: fates(&store, &record, decision).await?,
         recorded_steps: decision.map(|decision| steps(&record, decision)).unwrap_or_default(),
         other_runs: other_runs(&record, run),
         facts,
         flow_of_today,
         explanation,
     }))
+}
+
+/// What the limits and folds of rules in shadow would have made of it, counted from the events before.
+async fn fates(
+    store: &Store,
+    record: &EventRecord,
+    decision: Option<&Decision>,
+) -> Result<BTreeMap<String, Fate>> {
+    let Some(decision) = decision.filter(|decision| decision.run == LIVE) else { return Ok(BTreeMap::new()) };
+    let terms = decision.verdicts.iter().filter_map(|given| given.terms.as_ref());
+    let pers = terms.flat_map(|terms| {
+        [terms.limit.map(|limit| limit.per), terms.fold.map(|fold| fold.per)].into_iter().flatten()
+    });
+    let Some(longest) = pers.max() else { return Ok(BTreeMap::new()) };
+    let id = &record.row.event.id;
+    let before = SignedDuration::try_from(longest.saturating_mul(PLAYED)).unwrap_or(SignedDuration::MAX);
+    let received_at = record.row.event.received_at;
+    let span = Span {
+        since: Some(received_at.checked_sub(before).unwrap_or(Timestamp::MIN)),
+        until: None,
+        tenant: None,
+        bodies_of: Vec::new(),
+    };
+    let Some(rows) = store.recorded_rows(&span).await? else { return Ok(BTreeMap::new()) };
+    let (mut playing, mut after) = (Playing::default(), rows.first.saturating_sub(1));
+    loop {
+        let page = store.recorded(&span, rows, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(BTreeMap::new()) };
+        after = last.row;
+        for decision in page.iter().filter_map(|event| event.decision.as_ref()) {
+            let fates = playing.play(decision);
+            if decision.event == *id {
+                return Ok(fates.into_iter().collect());
+            }
+        }
+    }
 }
 
 /// A worker that only observes notes a rule that matches as one in shadow.

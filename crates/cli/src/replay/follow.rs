@@ -98,7 +98,8 @@ fn is_end(outcome: Outcome) -> bool {
         | Outcome::Dead
         | Outcome::Held
         | Outcome::Folded
-        | Outcome::Discarded => true,
+        | Outcome::Discarded
+        | Outcome::Dropped => true,
         Outcome::Open | Outcome::Retrying => false,
     }
 }

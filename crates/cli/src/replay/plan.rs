@@ -2,13 +2,14 @@
 
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use bus::replay::Selected;
 use domain::config::Config;
 use domain::facts::{Facts, Need, Needs};
 use domain::journal::{Outcome, StepState, counted_as};
+use domain::names::EventId;
 use domain::plan::Verdict;
 use domain::rulebook::{Case, Outlook, RuleOutlook, Rulebook};
 use jiff::Timestamp;
@@ -47,6 +48,18 @@ pub(super) struct Planner<'a> {
     pub(super) log: Option<&'a Store>,
     pub(super) run: &'a str,
     pub(super) now: Timestamp,
+    /// Events and rules of which something is held.
+    pub(super) held: BTreeSet<(EventId, String)>,
+}
+
+/// What is held, of all rules.
+pub(super) async fn held(log: &Store) -> Result<BTreeSet<(EventId, String)>> {
+    let mut held = BTreeSet::new();
+    for paused in log.paused().await? {
+        let steps = log.held(&paused.rule).await?;
+        held.extend(steps.into_iter().map(|step| (step.event, paused.rule.clone())));
+    }
+    Ok(held)
 }
 
 /// What would come of one event.
@@ -63,6 +76,8 @@ pub(super) struct EventPlan {
     would_ask: Vec<String>,
     /// Rules in shadow mode that would match.
     shadow: Vec<String>,
+    /// Rules of which something is held of this event: it gives way to what they decide now.
+    gives_way: Vec<String>,
     /// Facts of the recorded decision were used: hotglue may say otherwise by now.
     with_recorded_facts: bool,
     /// The run that is gone on with.
@@ -118,6 +133,7 @@ impl Planner<'_> {
             steps: Vec::new(),
             would_ask: Vec::new(),
             shadow: Vec::new(),
+            gives_way: Vec::new(),
             with_recorded_facts: false,
             decided_in: None,
             done: 0,
@@ -205,6 +221,10 @@ impl Planner<'_> {
                 }
             }
         }
+        let acts =
+            |rule: &str| !planned.would_ask.is_empty() || planned.steps.iter().any(|step| step.rule == rule);
+        let of_event = self.held.iter().filter(|(held, rule)| *held == event.id && acts(rule));
+        planned.gives_way = of_event.map(|(_, rule)| rule.clone()).collect();
         Ok(planned)
     }
 
@@ -253,6 +273,8 @@ pub(super) struct Plan {
     actions: BTreeMap<&'static str, usize>,
     no_step: usize,
     would_ask: usize,
+    /// Events of which something is held that gives way.
+    gives_way: usize,
     recorded_facts: usize,
     limits: Limits,
 }
@@ -301,6 +323,7 @@ impl Plan {
         event.act.iter().for_each(|rule| self.limits.note(rule, &event.counted_as));
         event.may_act.iter().for_each(|rule| self.limits.note_perhaps(rule, &event.counted_as));
         self.recorded_facts += usize::from(event.with_recorded_facts);
+        self.gives_way += usize::from(!event.gives_way.is_empty());
         match (event.steps.is_empty(), event.would_ask.is_empty()) {
             (_, false) => self.would_ask += 1,
             (true, true) => self.no_step += 1,
@@ -363,6 +386,12 @@ impl Plan {
             let events = count(self.recorded_facts, "event");
             notes.push(format!("for {events} what hotglue had said then was used; it will be asked again"));
         }
+        if self.gives_way > 0 {
+            let events = count(self.gives_way, "event");
+            notes.push(format!(
+                "of {events} something is held by a paused rule: it gives way to what the rule decides now, and is not done as well"
+            ));
+        }
         notes.extend(self.limits.notes(self.would_ask > 0));
         if self.sound > 0 {
             notes.push(format!("left out: {} of which nothing failed", count(self.sound, "event")));
@@ -406,6 +435,9 @@ fn of_event(event: &EventPlan, purpose: Purpose) -> Vec<String> {
             Purpose::Anew | Purpose::Post => "    nothing to do",
         }));
     }
+    lines.extend(event.gives_way.iter().map(|rule| {
+        yellow(format!("    what is held of {} gives way to this, and is not done as well", clean(rule)))
+    }));
     lines.extend(
         event.shadow.iter().map(|rule| dim(format!("    {} would match in shadow mode", clean(rule)))),
     );
@@ -432,6 +464,7 @@ mod tests {
             steps: actions.iter().map(step).collect(),
             would_ask: would_ask.iter().map(ToString::to_string).collect(),
             shadow: Vec::new(),
+            gives_way: Vec::new(),
             with_recorded_facts: false,
             decided_in: None,
             done: 0,

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use domain::journal::Span;
-use domain::shadow::{Comparison, Question, compare, unknown};
+use domain::shadow::{Comparison, Playing, Question, compare, unknown};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use service::Clock;
 use store::Access;
@@ -20,6 +21,8 @@ use crate::output::{self, When, bold, clean, count, green, red};
 const TROUBLE: u8 = 2;
 /// Events that are read at once.
 const PAGE: u32 = 2_000;
+/// So long before `--since` tenants and messages are counted, for limits and folds.
+const BEFORE: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -53,15 +56,20 @@ pub(super) async fn run(common: &Common, args: &Args) -> ExitCode {
 
 async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
     let now = Clock::system().now();
+    let since = args.since.as_ref().map(|when| when.at(now));
     let span = Span {
-        since: args.since.as_ref().map(|when| when.at(now)),
+        // A limit counts, and a storm goes on, from before.
+        since: since.map(|since| since.checked_sub(BEFORE).unwrap_or(Timestamp::MIN)),
         until: None,
-        tenant: args.tenant.clone(),
+        // A limit counts all tenants.
+        tenant: None,
         // Everything that is compared is in the decisions.
         bodies_of: Vec::new(),
     };
     let question = Question { rule: args.rule.clone(), against: args.against.clone() };
     let store = open_log(common, Access::Reader).await?;
+    let undone = store.undone().await?.into_iter().collect();
+    let mut playing = Playing::default();
     let (mut found, mut known) = (BTreeMap::new(), BTreeSet::new());
     if let Some(rows) = store.recorded_rows(&span).await? {
         let mut after = rows.first.saturating_sub(1);
@@ -69,8 +77,14 @@ async fn try_it(common: &Common, args: &Args) -> Result<ExitCode> {
             let page = store.recorded(&span, rows, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.row;
-            for decision in page.iter().filter_map(|event| event.decision.as_ref()) {
-                compare(&mut found, &question, decision);
+            for event in &page {
+                let Some(decision) = &event.decision else { continue };
+                let fates = playing.play(decision);
+                let asked_for = args.tenant.as_ref().is_none_or(|tenant| *tenant == event.tenant);
+                if !asked_for || since.is_some_and(|since| event.received_at < since) {
+                    continue;
+                }
+                compare(&mut found, &question, decision, &undone, &fates);
                 for verdict in &decision.verdicts {
                     if !known.contains(&verdict.rule) {
                         known.insert(verdict.rule.clone());
@@ -98,7 +112,7 @@ fn tell(found: &BTreeMap<String, Comparison>) -> std::io::Result<()> {
         return output::line("no rule in shadow has matched: there is nothing to compare");
     }
     for (rule, comparison) in found {
-        let Comparison { events, same, left_out, would_add, would_leave_out, examples } = comparison;
+        let Comparison { events, same, left_out, would_add, would_leave_out, examples, .. } = comparison;
         output::line(format!(
             "{}: {}, the same about {}",
             bold(clean(rule)),
@@ -111,7 +125,14 @@ fn tell(found: &BTreeMap<String, Comparison>) -> std::io::Result<()> {
                 "  left out: {events}, decided by rulebooks that did not have it in shadow"
             ))?;
         }
-        for (what, counts) in [("would add", would_add), ("would leave out", would_leave_out)] {
+        for sentence in held_back(comparison) {
+            output::line(format!("  {sentence}"))?;
+        }
+        for (what, counts) in [
+            ("would add", would_add),
+            ("would leave out", would_leave_out),
+            ("planned and not done, held or dropped by a person", &comparison.not_done),
+        ] {
             let counts: Vec<_> = counts.iter().map(|(word, count)| format!("{count} × {word}")).collect();
             if !counts.is_empty() {
                 output::line(format!("  {what}: {}", counts.join(", ")))?;
@@ -128,4 +149,24 @@ fn tell(found: &BTreeMap<String, Comparison>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What its own limit and fold would have made of it.
+fn held_back(comparison: &Comparison) -> Vec<String> {
+    let said = |number: u64, word: &str| count(usize::try_from(number).unwrap_or(usize::MAX), word);
+    let mut sentences = Vec::new();
+    if comparison.would_hold > 0 {
+        sentences.push(format!(
+            "would have been held by its limit: {}; the rule would have paused {}",
+            said(comparison.would_hold, "event"),
+            said(comparison.would_pause, "time")
+        ));
+    }
+    if comparison.would_fold > 0 {
+        sentences.push(format!(
+            "would have folded into earlier messages: {}",
+            said(comparison.would_fold, "Slack message")
+        ));
+    }
+    sentences
 }

@@ -65,6 +65,8 @@ pub(super) struct Item {
     /// How it is, where hotglue says so: what differs from that when it is to be put back was changed meanwhile.
     #[serde(skip)]
     pub(super) present: Option<Before>,
+    /// Version of the rulebook that had decided on it.
+    pub(super) rulebook: Option<String>,
     /// For people.
     pub(super) now: String,
     pub(super) then: Then,
@@ -138,6 +140,7 @@ pub(super) fn item(wave: &Wave, present: Result<Before, String>, opposite: bool)
         event: last.event.clone(),
         occurred_at: last.occurred_at,
         present: present.ok(),
+        rulebook: last.rulebook.clone(),
         now,
         then,
         result: None,

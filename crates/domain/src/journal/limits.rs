@@ -109,6 +109,8 @@ pub struct ScheduleChange {
     pub occurred_at: Timestamp,
     pub action: Action,
     pub done_at: Timestamp,
+    /// Version of the rulebook that decided on it, where that is known.
+    pub rulebook: Option<String>,
     pub before: Option<Before>,
     /// The newest event that changed the same schedule, as long as that is known.
     pub newest: Option<EventId>,

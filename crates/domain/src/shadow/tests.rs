@@ -35,7 +35,7 @@ fn decision(done: &[&str], would: Option<&[&str]>) -> Decision {
 fn compared(question: &Question, decisions: &[Decision]) -> BTreeMap<String, Comparison> {
     let mut found = BTreeMap::new();
     for decision in decisions {
-        compare(&mut found, question, decision);
+        compare(&mut found, question, decision, &HashSet::new(), &HashMap::new());
     }
     found
 }
@@ -95,4 +95,31 @@ fn a_plan_that_is_only_observed_leaves_nothing_to_do() {
     assert!(observed.steps.is_empty() && observed.takes());
     assert_eq!(observed.verdicts[0].verdict, Verdict::Shadow { actions: vec![slack("a"), slack("b")] });
     assert_eq!(observed.verdicts[1].verdict, Verdict::Shadow { actions: vec![slack("c")] });
+}
+
+#[test]
+fn what_was_dropped_or_is_held_was_not_done() {
+    let decision = decision(&["a", "b"], Some(&["a", "b"]));
+    let undone = HashSet::from([decision.steps[1].key.clone()]);
+    let mut found = BTreeMap::new();
+    compare(&mut found, &replacing(), &decision, &undone, &HashMap::new());
+    let new = &found["new"];
+    assert_eq!((new.would_add["slack"], new.not_done["slack"], new.would_leave_out.len()), (1, 1, 0));
+    assert_eq!(new.examples[0].would_add, ["Slack: b"]);
+}
+
+#[test]
+fn what_the_shadow_would_have_been_held_back_from_is_nothing_that_it_would_have_done() {
+    let decision = decision(&["a"], Some(&["a"]));
+    let held = HeldBack { tenants: 1, seconds: 60, pauses: true };
+    let fates = HashMap::from([("new".to_owned(), Fate { held: Some(held), folds: Vec::new() })]);
+    let mut found = BTreeMap::new();
+    compare(&mut found, &replacing(), &decision, &HashSet::new(), &fates);
+    let new = &found["new"];
+    assert_eq!((new.would_hold, new.would_pause, new.would_leave_out["slack"]), (1, 1, 1));
+
+    let both = HashSet::from([decision.steps[0].key.clone()]);
+    let mut found = BTreeMap::new();
+    compare(&mut found, &replacing(), &decision, &both, &fates);
+    assert_eq!((found["new"].same, found["new"].differs()), (1, false), "both are held");
 }

@@ -100,14 +100,10 @@ impl Api {
         connector_id: Option<&str>,
         read: Option<&Before>,
     ) -> Result<Reported, EffectError> {
-        Ok(match read {
-            Some(Before::Schedule { expression, state }) => {
-                Reported::Schedule(Schedule { expression: expression.clone(), state: state.clone() })
-            }
-            Some(Before::Absent) => Reported::None,
-            Some(Before::No { .. }) => Reported::NotReadable,
-            None => self.reported_schedule(place, connector_id).await?,
-        })
+        match read {
+            Some(read) => Ok(Reported::from(read)),
+            None => self.reported_schedule(place, connector_id).await,
+        }
     }
 
     /// `GET …/jobs/schedule`: inferred from the documentation's navigation, shape unknown.
@@ -127,6 +123,18 @@ impl Api {
             _ if no_such_route(&answer) => Ok(Reported::NotReadable),
             404 => Ok(Reported::None),
             _ => Err(self.refused(&call, &answer).await),
+        }
+    }
+}
+
+impl From<&Before> for Reported {
+    fn from(read: &Before) -> Self {
+        match read {
+            Before::Schedule { expression, state } => {
+                Self::Schedule(Schedule { expression: expression.clone(), state: state.clone() })
+            }
+            Before::Absent => Self::None,
+            Before::No { .. } => Self::NotReadable,
         }
     }
 }

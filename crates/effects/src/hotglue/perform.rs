@@ -61,13 +61,12 @@ impl Api {
         known: Option<&Before>,
         enabled: bool,
     ) -> Result<Result<String, Receipt>, EffectError> {
-        match self.reported(place, connector_id, known).await? {
-            Reported::Schedule(schedule) => Ok(Ok(schedule.expression)),
-            Reported::None if !enabled => {
+        match expression(place, which, self.reported(place, connector_id, known).await?, enabled)? {
+            Some(expression) => Ok(Ok(expression)),
+            None => {
                 let path = self.in_flow(place, "/jobs/schedule")?;
                 Ok(Err(Receipt::new(Call::get(&path).label(), NOTHING_TO_SWITCH_OFF)))
             }
-            reported => Err(no_expression(place, which, &reported)),
         }
     }
 
@@ -176,6 +175,20 @@ fn job_id(job: &Value) -> Option<String> {
         Value::String(id) => Some(shown(id)),
         Value::Number(id) => Some(id.to_string()),
         _ => None,
+    }
+}
+
+/// What a change without an expression of its own is sent with; none when there is nothing to switch off.
+pub(crate) fn expression(
+    place: &Place,
+    which: Which,
+    reported: Reported,
+    enabled: bool,
+) -> Result<Option<String>, EffectError> {
+    match reported {
+        Reported::Schedule(schedule) => Ok(Some(schedule.expression)),
+        Reported::None if !enabled => Ok(None),
+        reported => Err(no_expression(place, which, &reported)),
     }
 }
 

@@ -17,6 +17,7 @@ fn change(event: &str, second: i64, before: Option<Before>) -> ScheduleChange {
         occurred_at: at,
         action: action(false),
         done_at: at,
+        rulebook: Some("r".to_owned()),
         before,
         newest: Some(EventId::from_text(event)),
     }
