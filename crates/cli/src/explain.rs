@@ -140,7 +140,7 @@ pub(crate) async fn recorded_lines(
     config: &Config,
     id: &str,
 ) -> Result<Result<Vec<String>, String>> {
-    let current = load_rulebook(common.rules.as_deref())?;
+    let current = load_rulebook(common.rules.as_deref());
     let wanted = recorded::Wanted { id, run: None, with_current: false };
     let explained = recorded::explain(common, config, current, wanted).await?;
     let now = Clock::system().now();

@@ -217,7 +217,7 @@ pub(super) async fn event(State(house): State<Arc<House>>, Path(id): Path<String
             return Ok(house.view.problem(StatusCode::NOT_FOUND, &events::unknown(&id)));
         };
         let id = record.row.event.id.as_str();
-        let explained = match explain::recorded_lines(&house.common, &house.config, id).await {
+        let explained = match Box::pin(explain::recorded_lines(&house.common, &house.config, id)).await {
             Ok(Ok(lines)) => lines,
             Ok(Err(sentence)) => vec![sentence],
             Err(error) => vec![format!("it can't be explained: {error:#}")],

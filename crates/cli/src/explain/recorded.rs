@@ -244,9 +244,7 @@ fn other_run(record: &EventRecord, run: &str) -> Option<OtherRun> {
     let attempts = record.attempts.iter().filter(|attempt| attempt.run == run);
     let last = attempts.max_by_key(|attempt| (attempt.at, attempt.number));
     let decided_at = decision.map(|decision| decision.decided_at);
-    let verdicts = decision.map_or(&[][..], |decision| &decision.verdicts);
-    let undid =
-        verdicts.iter().find_map(|given| given.rule.strip_prefix(crate::undo::UNDO)).map(str::to_owned);
+    let undid = decision.and_then(crate::undo::undone).map(str::to_owned);
     let command = match (&undid, decision) {
         (None, Some(_)) => format!("gluehook explain {id} --run {run}"),
         (Some(_), _) | (None, None) => format!("gluehook events show {id}"),
