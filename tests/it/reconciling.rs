@@ -30,7 +30,16 @@ async fn a_job_that_ended_without_a_word_becomes_an_event_once() {
         }))
         .await;
     stage.settled(&known, Outcome::Done).await;
+    let touched = stage
+        .post(&webhook::job(|sent| {
+            sent["job_id"] = json!("touched");
+            sent["status"] = json!("SYNC_FAILED");
+            sent["last_updated"] = json!(ago(600));
+        }))
+        .await;
+    stage.settled(&touched, Outcome::Done).await;
     tenant
+        .with_job(job("touched", "SYNC_FAILED", 50))
         .with_job(job("told", "SYNC_FAILED", 60))
         .with_job(job("untold", "SYNC_FAILED", 40))
         .with_job(job("running", "SYNC_STARTED", 30))
@@ -39,7 +48,7 @@ async fn a_job_that_ended_without_a_word_becomes_an_event_once() {
 
     let (code, shown, errors) = stage.gluehook(&["reconcile", "--dry-run"]).await;
     assert_eq!(code, 1, "what is missing is no success: {shown}{errors}");
-    assert!(shown.contains("untold") && shown.contains("2 jobs ended"), "{shown}{errors}");
+    assert!(shown.contains("untold") && shown.contains("3 jobs ended"), "{shown}{errors}");
     assert!(!shown.contains("just-now") && !shown.contains("running"), "{shown}");
     let (code, _, errors) = stage.gluehook(&["reconcile"]).await;
     assert_eq!(code, 2, "nobody is there to be asked: {errors}");
@@ -48,7 +57,7 @@ async fn a_job_that_ended_without_a_word_becomes_an_event_once() {
     let (code, said, errors) = stage.gluehook(&["--json", "reconcile", "--yes"]).await;
     assert_eq!(code, 0, "{said}{errors}");
     let report: Value = serde_json::from_str(&said).expect("JSON");
-    assert_eq!((&report["ended"], &report["stored"][0]["job_id"]), (&json!(2), &json!("untold")));
+    assert_eq!((&report["ended"], &report["stored"][0]["job_id"]), (&json!(3), &json!("untold")));
     let id = report["stored"][0]["id"].as_str().expect("an id").to_owned();
     let record = stage.settled(&id, Outcome::Done).await;
     assert_eq!(record.row.rules, ["job-failed"]);

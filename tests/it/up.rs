@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use tests::program::{PATIENCE, Program};
-use tests::stage::secrets;
+use tests::stage::{client, secrets};
 
 const CONFIG: &str =
     "[[endpoint]]\nname = \"hotglue\"\nsource = \"hotglue\"\nsecrets = [\"env:HOTGLUE_WEBHOOK_SECRET\"]\n";
 
-/// Ports of nats-server, ingest, its probes and those of the worker, which nobody uses right now.
+/// Ports of nats-server, ingest, its probes, those of the worker, the console and its probes, which nobody uses right now.
 fn free_ports() -> Vec<u16> {
-    let free: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let free: Vec<_> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     free.iter().map(|free| free.local_addr().unwrap().port()).collect()
 }
 
@@ -29,6 +29,8 @@ fn up(home: &Path, ports: &[u16]) -> Program {
         format!("--listen=127.0.0.1:{}", ports[1]),
         format!("--ingest-admin-listen=127.0.0.1:{}", ports[2]),
         format!("--worker-admin-listen=127.0.0.1:{}", ports[3]),
+        format!("--console-listen=127.0.0.1:{}", ports[4]),
+        format!("--console-admin-listen=127.0.0.1:{}", ports[5]),
     ];
     Program::start("gluehook", &flags, &secrets())
 }
@@ -53,4 +55,24 @@ async fn killed_it_leaves_nothing_running_and_the_next_one_starts() {
     next.line("Gluehook is running").await;
     assert!(next.stop().await.success(), "{}", next.log());
     until_nobody_listens(&ports).await;
+}
+
+#[tokio::test]
+async fn the_console_is_served_and_left_out_where_something_else_listens() {
+    let home = tempfile::tempdir().unwrap();
+    let ports = free_ports();
+    let mut running = up(home.path(), &ports);
+    running.line("Gluehook is running").await;
+    let page = client().get(format!("http://127.0.0.1:{}/", ports[4])).send().await.unwrap();
+    assert!(page.status().is_success());
+    assert!(running.stop().await.success(), "{}", running.log());
+
+    let taken = TcpListener::bind(("127.0.0.1", ports[4])).unwrap();
+    let mut without = up(home.path(), &ports);
+    without.line("Gluehook is running").await;
+    assert!(without.log().contains("--console-listen"), "{}", without.log());
+    let ready = client().get(format!("http://127.0.0.1:{}/readyz", ports[2])).send().await.unwrap();
+    assert!(ready.status().is_success(), "webhooks are received all the same");
+    drop(taken);
+    assert!(without.stop().await.success(), "{}", without.log());
 }

@@ -26,7 +26,7 @@ use service::{CancellationToken, Clock, Shutdown, http};
 use store::{Access, Store};
 use tokio::net::TcpListener;
 
-use self::guard::Guard;
+pub(crate) use self::guard::Guard;
 use self::view::View;
 use crate::{Common, Misused, events, files, output, processes};
 

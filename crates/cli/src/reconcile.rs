@@ -12,17 +12,21 @@ use bus::Bus;
 use bus::replay::Selection;
 use domain::action::Place;
 use domain::event::{self, Kind};
+use domain::journal::Filter;
 use domain::names::EventId;
 use effects::World;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use service::Clock;
-use store::Access;
+use store::{Access, Store};
 
 use self::missing::{Door, Found, Missing, Received};
 use crate::files::{self, Loaded};
 use crate::output::{self, When, count};
 use crate::{Common, Misused, events};
+
+/// How far hotglue's clock and ours may be apart, with room.
+const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -105,7 +109,8 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     let loaded = files::load_config(&common.config)?;
     let door = Door::open(&loaded, args.endpoint.as_deref())?;
     let world = world(&loaded)?;
-    let places = places(common, args, &loaded).await?;
+    let log = events::open_log(common, Access::Reader).await?;
+    let places = places(&log, args, &loaded).await?;
     if places.is_empty() {
         output::note("gluehook: the event log names no such tenant in a flow: there is nobody to ask about");
         return Ok(ExitCode::FAILURE);
@@ -137,6 +142,8 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
             report.cut.push(place);
         }
     }
+    report.missing = unrecorded(&log, report.missing).await?;
+    log.close().await;
     report.missing.sort_by_key(|one| one.event.occurred_at);
     if !common.json {
         page::print(&report, now)?;
@@ -175,12 +182,9 @@ fn world(Loaded { config, base }: &Loaded) -> Result<World> {
 }
 
 /// Where events came from, as far as the event log goes back and the flags leave it.
-async fn places(common: &Common, args: &Args, Loaded { config, .. }: &Loaded) -> Result<Vec<Place>> {
-    let log = events::open_log(common, Access::Reader).await?;
-    let places = log.places().await;
-    log.close().await;
+async fn places(log: &Store, args: &Args, Loaded { config, .. }: &Loaded) -> Result<Vec<Place>> {
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-    let mut places = places?;
+    let mut places = log.places().await?;
     for place in &mut places {
         // Documented samples of 2020 leave it empty; the place is the same.
         if let Some(environment) = config.hotglue.environment(&place.env_id) {
@@ -195,8 +199,10 @@ async fn places(common: &Common, args: &Args, Loaded { config, .. }: &Loaded) ->
     Ok(places)
 }
 
-/// The ends of jobs that were received, worked on or not: what lies in the stream.
+/// The ends of jobs that were received, worked on or not: what lies in the stream. Read from a while before, because the end of
+/// a job is told by another clock.
 async fn received(bus: &Bus, since: Timestamp) -> Result<Received> {
+    let since = since.saturating_sub(CLOCKS)?;
     let selection =
         Selection { since: Some(since), kind: Some(Kind::Job.as_str().to_owned()), ..Selection::default() };
     let mut selecting = bus::replay::select(bus, &selection).await?;
@@ -210,6 +216,26 @@ async fn received(bus: &Bus, since: Timestamp) -> Result<Received> {
     }
     bar.finish_and_clear();
     Ok(received)
+}
+
+/// Those that are not in the event log either: hotglue may have touched a job again long after it ended, and what was received
+/// then lies further back in the stream, or there no more.
+async fn unrecorded(log: &Store, missing: Vec<Missing>) -> Result<Vec<Missing>> {
+    let mut unrecorded = Vec::with_capacity(missing.len());
+    for one in missing {
+        let event = &one.event;
+        let filter = Filter {
+            job_id: Some(event.job_id.clone()),
+            status: Some(event.status.clone()),
+            tenant: Some(event.tenant.clone()),
+            flow_id: Some(event.flow_id.clone()),
+            ..Filter::default()
+        };
+        if log.events(&filter, 1).await?.is_empty() {
+            unrecorded.push(one);
+        }
+    }
+    Ok(unrecorded)
 }
 
 async fn store(bus: &Bus, report: &mut Report) {

@@ -1,5 +1,5 @@
-//! `gluehook up`: nats-server, ingest and worker on this machine, as processes of their own with their lines on one
-//! screen. Ctrl-C stops them in the order in which nothing is lost: ingest, worker, nats-server.
+//! `gluehook up`: nats-server, ingest, worker and console on this machine, as processes of their own with their lines on
+//! one screen. Ctrl-C stops them in the order in which nothing is lost: console, ingest, worker, nats-server.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -10,17 +10,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use domain::config::Config;
+use domain::config::{Config, SecretRef};
 use domain::envelope::Source;
 use service::Shutdown;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::files::{self, Loaded};
 use crate::processes::{
     self, Lines, NatsServer, Processes, Spec, answering, find_nats_server, free_address, listening,
     local_http, private_dir, sibling,
 };
-use crate::{Common, Misused, output, send};
+use crate::{Common, Misused, console, output, send};
 
 /// Where our own nats-server listens unless told otherwise; also the default of `--nats-url`.
 const NATS_URL: &str = "nats://127.0.0.1:4222";
@@ -57,10 +57,34 @@ pub(crate) struct Args {
     /// Where the worker serves /livez, /readyz and /metrics
     #[arg(long, env = "GLUEHOOK_WORKER_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8082")]
     worker_admin_listen: SocketAddr,
+
+    /// Where the console's pages are served; the console is left out where something listens there already
+    #[arg(long, env = "GLUEHOOK_CONSOLE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    console_listen: SocketAddr,
+
+    /// Where the console serves /livez, /readyz and /metrics
+    #[arg(
+        long,
+        env = "GLUEHOOK_CONSOLE_ADMIN_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8083"
+    )]
+    console_admin_listen: SocketAddr,
+
+    // Not a doc comment: rustdoc takes file:PATH for a URL.
+    #[arg(
+        help = "What a browser must give as password, env:NAME or file:PATH; needed where the console listens for other machines"
+    )]
+    #[arg(long, env = "GLUEHOOK_CONSOLE_TOKEN", value_name = "REF", value_parser = send::secret_ref)]
+    console_token: Option<SecretRef>,
 }
 
 pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     let config = configuration(common)?;
+    if args.console_token.is_none() {
+        // Said before anything runs.
+        console::Guard::new(args.console_listen, None)?;
+    }
     // Held until everything has stopped.
     let _lock = lock(&args.data)?;
     let shutdown = Shutdown::on_signals().context("signals can't be received")?;
@@ -76,7 +100,7 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
     if let Err(error) = &ran {
         output::note(output::red(format!("gluehook: {error:#}")));
     }
-    output::note("stopping ingest, worker and nats-server; work in hand is finished first");
+    output::note("stopping everything, nats-server last; work in hand is finished first");
     let complaints = processes.stop(GRACE).await;
     for complaint in &complaints {
         output::note(complaint);
@@ -154,7 +178,8 @@ async fn all(common: &Common, args: &Args, config: &Config, processes: &mut Proc
     let ready = format!("http://{admin}/readyz");
     processes.wait_for("ingest was not ready", PATIENCE, answering(&http, &ready)).await?;
 
-    summary(common, args, config, own_nats, &database)?;
+    let console = start_console(common, args, &http, processes).await?;
+    summary(common, args, config, own_nats, console, &database)?;
     Err(processes.died().await.into())
 }
 
@@ -187,6 +212,46 @@ async fn start_nats(
         find_nats_server(args.nats_server.clone(), args.data.clone(), |line| output::note(line)).await?;
     processes.start(NatsServer { program, listen, monitor, data: &args.data }.spec()?).await?;
     processes.wait_for("nats-server did not start", PATIENCE, listening(listen)).await
+}
+
+/// Is it there? Someone who only looks is no reason to receive nothing, so what keeps it from its ports leaves it out.
+async fn start_console(
+    common: &Common,
+    args: &Args,
+    http: &reqwest::Client,
+    processes: &mut Processes,
+) -> Result<bool> {
+    for (address, flag) in
+        [(args.console_listen, "--console-listen"), (args.console_admin_listen, "--console-admin-listen")]
+    {
+        if let Err(error) = TcpListener::bind(address).await {
+            output::note(format!(
+                "no console: {address} can't be listened on ({error}); name a free address with {flag}"
+            ));
+            return Ok(false);
+        }
+    }
+    let program = std::env::current_exe().context("this program does not know where it is")?;
+    let admin = args.console_admin_listen;
+    let mut words: Vec<OsString> = vec!["--config".into(), common.config.clone().into()];
+    if let Some(rules) = &common.rules {
+        words.extend(["--rules".into(), rules.into()]);
+    }
+    words.push("console".into());
+    words.extend(["--listen".into(), args.console_listen.to_string().into()]);
+    words.extend(["--admin-listen".into(), admin.to_string().into()]);
+    if let Some(token) = &args.console_token {
+        let token = match token {
+            SecretRef::Env(name) => format!("env:{name}"),
+            SecretRef::File(path) => format!("file:{}", path.display()),
+        };
+        words.extend(["--token".into(), token.into()]);
+    }
+    let env = vec![("GLUEHOOK_DATABASE_URL".to_owned(), common.store.database_url.clone().into())];
+    processes.start(Spec { name: "console", program, args: words, env, clean: false }).await?;
+    let ready = format!("http://{admin}/readyz");
+    processes.wait_for("the console was not ready", PATIENCE, answering(http, &ready)).await?;
+    Ok(true)
 }
 
 fn address(url: &str) -> Option<SocketAddr> {
@@ -257,7 +322,14 @@ token   = "env:SLACK_BOT_TOKEN"
 channel = "#hotglue-webhooks"
 "##;
 
-fn summary(common: &Common, args: &Args, config: &Config, own_nats: bool, database: &str) -> Result<()> {
+fn summary(
+    common: &Common,
+    args: &Args,
+    config: &Config,
+    own_nats: bool,
+    console: bool,
+    database: &str,
+) -> Result<()> {
     let line =
         |label: &str, text: String| output::line(format!("  {} {text}", output::dim(format!("{label:<14}"))));
     output::line(output::bold("Gluehook is running; Ctrl-C stops it"))?;
@@ -285,6 +357,9 @@ fn summary(common: &Common, args: &Args, config: &Config, own_nats: bool, databa
             args.ingest_admin_listen, args.worker_admin_listen
         ),
     )?;
+    if console {
+        line("console", format!("http://{}/", args.console_listen))?;
+    }
     let streams = if own_nats { format!(", streams in {}/nats", args.data.display()) } else { String::new() };
     line("NATS", format!("{}{streams}", common.bus.nats_url))?;
     // A URL may hold a password; that of SQLite is a path.

@@ -25,7 +25,7 @@ const POLICY: &str =
 
 /// Who is let in.
 #[derive(Debug)]
-pub(super) enum Guard {
+pub(crate) enum Guard {
     /// Who speaks to this machine by a name of its own: a page from elsewhere can have its name resolved to this machine, but
     /// not send another than its own.
     ThisMachine,
@@ -43,7 +43,7 @@ enum Refused {
 impl Guard {
     /// # Errors
     /// [`Misused`] when other machines could look without a token, or the token is empty.
-    pub(super) fn new(listen: SocketAddr, token: Option<SecretString>) -> Result<Self, Misused> {
+    pub(crate) fn new(listen: SocketAddr, token: Option<SecretString>) -> Result<Self, Misused> {
         match token {
             Some(token) if token.expose_secret().is_empty() => {
                 Err(Misused("the console's token is empty: put one where --token points".to_owned()))

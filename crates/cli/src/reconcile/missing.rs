@@ -151,6 +151,7 @@ pub(super) fn find(
     now: Timestamp,
 ) -> Found {
     let mut found = Found::default();
+    let mut seen = HashSet::new();
     for job in jobs {
         let Value::Object(job) = job else { continue };
         let Some(missing) = webhook(job, place).and_then(|body| {
@@ -164,7 +165,8 @@ pub(super) fn find(
         // What says of no time when it was is read as of now.
         let is_dated = event.occurred_at < now;
         found.reaches_back |= is_dated && event.occurred_at < since;
-        if !is_end(event) || event.job_id.is_empty() {
+        // Told once, however often it is listed.
+        if !is_end(event) || event.job_id.is_empty() || !seen.insert(end(event)) {
             continue;
         }
         if !is_dated {

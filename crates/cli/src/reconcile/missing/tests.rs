@@ -39,6 +39,7 @@ fn only_jobs_that_ended_in_the_time_are_missed() {
         vec![
             job("late", "JOB_COMPLETED", UNTIL),
             job("good", "JOB_COMPLETED", "2026-03-02T11:00:00Z"),
+            job("good", "JOB_COMPLETED", "2026-03-02T11:00:01Z"),
             job("bad", "EXPORT_FAILED", SINCE),
             job("running", "SYNC_STARTED", "2026-03-02T11:00:00Z"),
             job("old", "JOB_COMPLETED", "2026-03-01T23:59:59Z"),
