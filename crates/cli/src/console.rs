@@ -90,7 +90,13 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         Arc::new(House { common, config, store: store.clone(), view: View::new()?, clock: Clock::system() });
     output::line(format!("the console is at http://{address}/ ; Ctrl-C stops it"))?;
     let serving = http::serve(listener, router(house, guard), http::Limits::default(), shutdown.token());
-    tokio::join!(serving, processes::told_to_stop(&shutdown)).1?;
+    let told = async {
+        let told = processes::told_to_stop(&shutdown).await;
+        // Also told by a terminal that was closed.
+        shutdown.trigger();
+        told
+    };
+    tokio::join!(serving, told).1?;
     looking.abort();
     admin_stop.cancel();
     admin.await.context("the admin port ended badly")?;

@@ -22,7 +22,9 @@ use domain::signature::{Proof, verify};
 use jiff::Timestamp;
 use serde::Serialize;
 use service::Clock;
+use store::{Access, Store};
 
+use crate::events::open_log;
 use crate::files::{load_config_if_there, load_rulebook};
 use crate::{Common, Misused, output};
 
@@ -114,7 +116,10 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
         (Some(payload), _) => of_file(&config, &current?, payload, args.facts.as_deref(), clock.now())?,
         (None, Some(id)) => {
             let wanted = recorded::Wanted { id, run: args.run.as_deref(), with_current: args.current };
-            match recorded::explain(common, &config, current, wanted).await? {
+            let store = open_log(common, Access::Reader).await?;
+            let explained = recorded::explain(&store, &config, current, wanted).await;
+            store.close().await;
+            match explained? {
                 Ok(explained) => explained,
                 Err(sentence) => {
                     output::note(format!("gluehook: {sentence}"));
@@ -138,11 +143,12 @@ pub(crate) async fn run(common: &Common, args: Args) -> Result<ExitCode> {
 pub(crate) async fn recorded_lines(
     common: &Common,
     config: &Config,
+    store: &Store,
     id: &str,
 ) -> Result<Result<Vec<String>, String>> {
     let current = load_rulebook(common.rules.as_deref());
     let wanted = recorded::Wanted { id, run: None, with_current: false };
-    let explained = recorded::explain(common, config, current, wanted).await?;
+    let explained = recorded::explain(store, config, current, wanted).await?;
     let now = Clock::system().now();
     Ok(explained.map(|explained| page::lines(&explained, now, true)))
 }

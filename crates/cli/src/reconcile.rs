@@ -5,6 +5,7 @@ mod ask;
 mod missing;
 mod page;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -20,11 +21,15 @@ use serde::Serialize;
 use service::Clock;
 use store::{Access, Store};
 
-use self::missing::{Door, Found, Missing, Received};
+use self::missing::{Door, End, Missing};
 use crate::files::{self, Loaded};
 use crate::output::{self, When, count};
 use crate::{Common, Misused, events};
 
+/// Most events of one job that are looked through.
+const OF_ONE_JOB: u32 = 100;
+/// Most refused requests that are looked through: all, unless there are more than ten endpoints.
+const MOST_REFUSED: usize = 10_000;
 /// How far hotglue's clock and ours may be apart, with room.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
 
@@ -72,11 +77,15 @@ pub(crate) struct Args {
 struct Report {
     since: Timestamp,
     until: Timestamp,
+    /// When the first event was received: nothing older is missed.
+    begun: Option<Timestamp>,
     /// Tenants in flows that hotglue was asked about.
     places: usize,
     /// Jobs that ended in the time.
     ended: usize,
     missing: Vec<Missing>,
+    /// Jobs whose webhooks came and were refused for want of proof.
+    refused: usize,
     /// Places that hotglue gave no answer about, and why.
     unanswered: Vec<(Place, String)>,
     /// Places of which hotglue lists jobs of that time beyond those that were asked for.
@@ -116,34 +125,33 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     let bus = Bus::connect(&common.bus, "gluehook").await?;
-    let asked = ask::all(&world, &loaded.config, places, args.jobs).await;
-    // Read after hotglue was asked: a webhook that came in between is there.
-    let received = received(&bus, since).await?;
+    // What ended before anything was received is nobody's loss.
+    let begun = begun(&bus, &log).await?;
+    let since = begun.map_or(since, |begun| since.max(begun).min(until));
+    let newest = args.jobs;
+    let read = |place: &Place, jobs| missing::find(&door, place, jobs, (since, until), now);
+    let asked = ask::all(&world, &loaded.config, places, newest, read).await;
     let mut report = Report {
         since,
         until,
-        places: asked.jobs.len() + asked.unanswered.len(),
+        begun,
+        places: asked.found.len() + asked.unanswered.len(),
         ended: 0,
         missing: Vec::new(),
+        refused: 0,
         unanswered: asked.unanswered,
-        cut: Vec::new(),
+        cut: asked.cut,
         undated: 0,
         stored: Vec::new(),
         failed: Vec::new(),
     };
-    for (place, jobs) in asked.jobs {
-        let is_full = jobs.len() >= usize::try_from(args.jobs).unwrap_or(usize::MAX);
-        let Found { ended, missing, undated, reaches_back } =
-            missing::find(&door, &place, jobs, &received, (since, until), now);
-        report.ended += ended;
-        report.undated += undated;
-        report.missing.extend(missing);
-        if is_full && !reaches_back {
-            report.cut.push(place);
-        }
+    for (_, found) in asked.found {
+        report.ended += found.ended.len();
+        report.undated += found.undated;
+        report.missing.extend(found.ended);
     }
-    report.missing = unrecorded(&log, report.missing).await?;
-    log.close().await;
+    // Read after hotglue was asked: a webhook that came in between is there.
+    without_received(&bus, &log, since, &mut report).await?;
     report.missing.sort_by_key(|one| one.event.occurred_at);
     if !common.json {
         page::print(&report, now)?;
@@ -155,8 +163,13 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
             output::note("nothing was stored");
             return Ok(ExitCode::FAILURE);
         }
+        if !args.yes {
+            // Some may have come while the question was open.
+            without_received(&bus, &log, since, &mut report).await?;
+        }
         store(&bus, &mut report).await;
     }
+    log.close().await;
     if common.json {
         output::print_json(&report)?;
     } else if !nothing_more {
@@ -199,43 +212,72 @@ async fn places(log: &Store, args: &Args, Loaded { config, .. }: &Loaded) -> Res
     Ok(places)
 }
 
-/// The ends of jobs that were received, worked on or not: what lies in the stream. Read from a while before, because the end of
-/// a job is told by another clock.
-async fn received(bus: &Bus, since: Timestamp) -> Result<Received> {
+/// When the first event was received, as far as stream and event log go back.
+async fn begun(bus: &Bus, log: &Store) -> Result<Option<Timestamp>> {
+    let mut first = bus::replay::select(bus, &Selection::default()).await?;
+    let in_stream = first.next().await?.map(|selected| selected.envelope.received_at);
+    let oldest_first = Filter { after_row: Some(i64::MIN), ..Filter::default() };
+    let in_log = log.events(&oldest_first, 1).await?.first().map(|row| row.event.received_at);
+    Ok([in_stream, in_log].into_iter().flatten().min())
+}
+
+/// Leaves what was never received: neither in the stream, worked on or not, nor, further back, in the event log, nor refused at
+/// the door.
+async fn without_received(bus: &Bus, log: &Store, since: Timestamp, report: &mut Report) -> Result<()> {
+    let received = received(bus, since).await?;
+    report.missing.retain(|one| missing::end(&one.event).is_some_and(|end| !received.contains(&end)));
+    let mut missing = Vec::with_capacity(report.missing.len());
+    for one in std::mem::take(&mut report.missing) {
+        if !is_recorded(log, &one).await? {
+            missing.push(one);
+        }
+    }
+    let refused = refused(bus).await?;
+    let all = missing.len();
+    missing.retain(|one| missing::end(&one.event).is_some_and(|end| !refused.contains(&end)));
+    report.refused = all - missing.len();
+    report.missing = missing;
+    Ok(())
+}
+
+/// The ends of jobs that lie in the stream. Read from a while before, because the end of a job is told by another clock.
+async fn received(bus: &Bus, since: Timestamp) -> Result<HashSet<End>> {
     let since = since.saturating_sub(CLOCKS)?;
     let selection =
         Selection { since: Some(since), kind: Some(Kind::Job.as_str().to_owned()), ..Selection::default() };
     let mut selecting = bus::replay::select(bus, &selection).await?;
     let bar = page::bar("reading what was received", selecting.total());
-    let mut received = Received::default();
+    let mut received = HashSet::new();
     while let Some(selected) = selecting.next().await.context("the stream can't be read to its end")? {
         bar.set_position(selecting.looked_at());
-        if let Ok(event) = event::read(&selected.envelope, &[]) {
-            received.take(&event);
-        }
+        received.extend(event::read(&selected.envelope, &[]).ok().and_then(|event| missing::end(&event)));
     }
     bar.finish_and_clear();
     Ok(received)
 }
 
-/// Those that are not in the event log either: hotglue may have touched a job again long after it ended, and what was received
-/// then lies further back in the stream, or there no more.
-async fn unrecorded(log: &Store, missing: Vec<Missing>) -> Result<Vec<Missing>> {
-    let mut unrecorded = Vec::with_capacity(missing.len());
-    for one in missing {
-        let event = &one.event;
-        let filter = Filter {
-            job_id: Some(event.job_id.clone()),
-            status: Some(event.status.clone()),
-            tenant: Some(event.tenant.clone()),
-            flow_id: Some(event.flow_id.clone()),
-            ..Filter::default()
-        };
-        if log.events(&filter, 1).await?.is_empty() {
-            unrecorded.push(one);
-        }
-    }
-    Ok(unrecorded)
+/// hotglue may have touched a job again long after it ended: what was received then lies further back in the stream, or there no
+/// more.
+async fn is_recorded(log: &Store, one: &Missing) -> Result<bool> {
+    let event = &one.event;
+    let filter = Filter {
+        job_id: Some(event.job_id.clone()),
+        tenant: Some(event.tenant.clone()),
+        flow_id: Some(event.flow_id.clone()),
+        ..Filter::default()
+    };
+    let rows = log.events(&filter, OF_ONE_JOB).await?;
+    Ok(rows.iter().any(|row| {
+        let status = &row.event.status;
+        if event.completed { status == &event.status } else { status.ends_with("_FAILED") }
+    }))
+}
+
+/// The ends of jobs that were refused for want of proof. They have a command of their own, and would else be stored twice.
+async fn refused(bus: &Bus) -> Result<HashSet<End>> {
+    let quarantined = bus::rejected::list(bus, None, MOST_REFUSED).await?;
+    let ends = quarantined.iter().filter_map(|one| missing::end_in(&one.request.endpoint, &one.request.body));
+    Ok(ends.collect())
 }
 
 async fn store(bus: &Bus, report: &mut Report) {

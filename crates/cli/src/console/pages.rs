@@ -217,11 +217,12 @@ pub(super) async fn event(State(house): State<Arc<House>>, Path(id): Path<String
             return Ok(house.view.problem(StatusCode::NOT_FOUND, &events::unknown(&id)));
         };
         let id = record.row.event.id.as_str();
-        let explained = match Box::pin(explain::recorded_lines(&house.common, &house.config, id)).await {
-            Ok(Ok(lines)) => lines,
-            Ok(Err(sentence)) => vec![sentence],
-            Err(error) => vec![format!("it can't be explained: {error:#}")],
-        };
+        let explained =
+            match Box::pin(explain::recorded_lines(&house.common, &house.config, &house.store, id)).await {
+                Ok(Ok(lines)) => lines,
+                Ok(Err(sentence)) => vec![sentence],
+                Err(error) => vec![format!("it can't be explained: {error:#}")],
+            };
         let record_lines = events::show::lines(&record, house.clock.now(), true);
         let page = OneEvent {
             line: Line::of(house, &record.row),

@@ -12,12 +12,12 @@ use domain::plan::{Decision, LIVE, Verdict};
 use domain::rulebook::{Case, Explanation, Rulebook};
 use domain::shadow::{Fate, Playing};
 use jiff::{SignedDuration, Timestamp};
-use store::{Access, Store};
+use store::Store;
 
 use super::{Explained, OtherRun, headline, read, unreadable};
-use crate::events::{open_log, unknown};
+use crate::Misused;
+use crate::events::unknown;
 use crate::output::{clean, count, first_line};
-use crate::{Common, Misused};
 
 /// So many times the time of a limit or a fold is looked back: a pause may go on from one to the next.
 const PLAYED: u32 = 10;
@@ -34,12 +34,11 @@ pub(super) struct Wanted<'a> {
 
 /// The inner error is a sentence: there is no such event or run.
 pub(super) async fn explain(
-    common: &Common,
+    store: &Store,
     config: &Config,
     current: Result<Rulebook, Misused>,
     wanted: Wanted<'_>,
 ) -> Result<Result<Explained, String>> {
-    let store = open_log(common, Access::Reader).await?;
     let Some(record) = store.event(wanted.id).await? else { return Ok(Err(unknown(wanted.id))) };
     let decision = match choose(&record, wanted.run) {
         Ok(decision) => decision,
@@ -48,7 +47,7 @@ pub(super) async fn explain(
     let mut notes = Vec::new();
     let current_version = current.as_ref().ok().map(|current| current.version().to_owned());
     let decided_by = decision.map(|decision| decision.rulebook.as_str()).or(record.row.rulebook.as_deref());
-    let rulebook = rulebook(&store, decided_by, current, wanted.with_current, &mut notes).await?;
+    let rulebook = rulebook(store, decided_by, current, wanted.with_current, &mut notes).await?;
     let Some(envelope) = envelope(&record) else {
         return Ok(Err(format!(
             "events of the source {} are not known to this version",
@@ -98,7 +97,7 @@ pub(super) async fn explain(
         }),
         headline: format!("Event {}: {}", record.row.event.id, headline(&event)),
         recorded: decision.map(|decision| decision.verdicts.clone()).unwrap_or_default(),
-        rehearsed: fates(&store, &record, decision).await?,
+        rehearsed: fates(store, &record, decision).await?,
         recorded_steps: decision.map(|decision| steps(&record, decision)).unwrap_or_default(),
         other_runs: other_runs(&record, run),
         facts,

@@ -9,6 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::missing::Found;
 use super::page::bar;
 
 /// Questions under way at once.
@@ -22,12 +23,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What hotglue said.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    pub(super) jobs: Vec<(Place, Vec<Value>)>,
+    pub(super) found: Vec<(Place, Found)>,
+    /// Of which hotglue lists as many jobs as were asked for, none of them older than the time.
+    pub(super) cut: Vec<Place>,
     pub(super) unanswered: Vec<(Place, String)>,
 }
 
-/// Asks for the newest so many jobs of each place, no faster than the configuration lets a worker ask.
-pub(super) async fn all(world: &World, config: &Config, places: Vec<Place>, newest: u32) -> Asked {
+/// Asks for the newest so many jobs of each place, no faster than the configuration lets a worker ask. `read` keeps of a list
+/// what is wanted: all lists together may be large.
+pub(super) async fn all(
+    world: &World,
+    config: &Config,
+    places: Vec<Place>,
+    newest: u32,
+    read: impl Fn(&Place, Vec<Value>) -> Found,
+) -> Asked {
     let apart = config.hotglue.max_per_second.map(|most| Duration::from_secs(1) / most.get());
     let begun = Instant::now();
     let bar = bar("asking hotglue", places.len().try_into().unwrap_or(u64::MAX));
@@ -43,12 +53,20 @@ pub(super) async fn all(world: &World, config: &Config, places: Vec<Place>, newe
     while let Some((place, answer)) = answers.next().await {
         bar.inc(1);
         match answer {
-            Ok(jobs) => asked.jobs.push((place, jobs)),
+            Ok(jobs) => {
+                let is_full = jobs.len() >= usize::try_from(newest).unwrap_or(usize::MAX);
+                let found = read(&place, jobs);
+                if is_full && !found.reaches_back {
+                    asked.cut.push(place.clone());
+                }
+                asked.found.push((place, found));
+            }
             Err(error) => asked.unanswered.push((place, error.why().to_owned())),
         }
     }
     bar.finish_and_clear();
-    asked.jobs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    asked.found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    asked.cut.sort();
     asked.unanswered.sort();
     asked
 }

@@ -1,11 +1,11 @@
-//! Which jobs ended without a webhook that was received. Pure.
+//! What hotglue's list says of the ends of jobs, as the webhooks that would have told them. Pure.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
 use domain::action::Place;
 use domain::envelope::{Envelope, Source};
-use domain::event::{self, Event};
+use domain::event::{self, Event, Kind};
 use domain::signature::{Proof, verify};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
@@ -70,25 +70,22 @@ impl Door {
     }
 }
 
-/// The ends of jobs that were received.
-#[derive(Debug, Default)]
-pub(super) struct Received(HashSet<[String; 4]>);
+/// What tells the end of a job: flow, tenant, job, and whether it went well. An event may leave its environment empty, job ids are
+/// short, and nobody knows whether hotglue lists the very word that it posted.
+pub(super) type End = (String, String, String, bool);
 
-impl Received {
-    pub(super) fn take(&mut self, event: &Event) {
-        if is_end(event) {
-            self.0.insert(end(event));
-        }
-    }
+/// None of what is no job's end.
+pub(super) fn end(event: &Event) -> Option<End> {
+    let is_one = event.kind == Kind::Job && (event.completed || event.failed) && !event.job_id.is_empty();
+    is_one.then(|| (event.flow_id.clone(), event.tenant.clone(), event.job_id.clone(), event.completed))
 }
 
-fn is_end(event: &Event) -> bool {
-    event.completed || event.failed
-}
-
-/// The end of one job. An event may leave its environment empty, and job ids are short: flow and tenant are in it.
-fn end(event: &Event) -> [String; 4] {
-    [&event.flow_id, &event.tenant, &event.job_id, &event.status].map(String::clone)
+/// A webhook's body, if it tells the end of a job; whoever sent it.
+pub(super) fn end_in(endpoint: &str, body: &Bytes) -> Option<End> {
+    let verified = verify(&Proof::None, &[], None, body).ok()?;
+    let now = Timestamp::UNIX_EPOCH;
+    let envelope = Envelope::seal(endpoint, Source::Hotglue, verified, body.clone(), Vec::new(), now);
+    end(&event::read(&envelope, &[]).ok()?)
 }
 
 /// A job whose end was not received.
@@ -129,24 +126,22 @@ fn in_short<S: serde::Serializer>(event: &Event, serializer: S) -> Result<S::Ok,
     .serialize(serializer)
 }
 
-/// What was found of one place.
+/// What hotglue lists of one place.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Jobs that ended in the time.
-    pub(super) ended: usize,
-    pub(super) missing: Vec<Missing>,
+    /// Jobs that ended in the time, as the events they would be.
+    pub(super) ended: Vec<Missing>,
     /// Jobs that ended, nobody knows when.
     pub(super) undated: usize,
     /// The list begins before the time: no job of it is left out.
     pub(super) reaches_back: bool,
 }
 
-/// The jobs of a place that ended in a time (the end of it not included) and were not received.
+/// The jobs of a place that ended in a time (the end of it not included).
 pub(super) fn find(
     door: &Door,
     place: &Place,
     jobs: Vec<Value>,
-    received: &Received,
     (since, until): (Timestamp, Timestamp),
     now: Timestamp,
 ) -> Found {
@@ -154,28 +149,24 @@ pub(super) fn find(
     let mut seen = HashSet::new();
     for job in jobs {
         let Value::Object(job) = job else { continue };
-        let Some(missing) = webhook(job, place).and_then(|body| {
+        let Some(one) = webhook(job, place).and_then(|body| {
             let envelope = door.seal(body, now)?;
             let event = event::read(&envelope, &[]).ok()?;
             Some(Missing { event, envelope })
         }) else {
             continue;
         };
-        let event = &missing.event;
         // What says of no time when it was is read as of now.
-        let is_dated = event.occurred_at < now;
-        found.reaches_back |= is_dated && event.occurred_at < since;
+        let ended_at = Some(one.event.occurred_at).filter(|at| *at < now);
+        found.reaches_back |= ended_at.is_some_and(|at| at < since);
         // Told once, however often it is listed.
-        if !is_end(event) || event.job_id.is_empty() || !seen.insert(end(event)) {
+        if !end(&one.event).is_some_and(|end| seen.insert(end)) {
             continue;
         }
-        if !is_dated {
-            found.undated += 1;
-        } else if (since..until).contains(&event.occurred_at) {
-            found.ended += 1;
-            if !received.0.contains(&end(event)) {
-                found.missing.push(missing);
-            }
+        match ended_at {
+            None => found.undated += 1,
+            Some(at) if (since..until).contains(&at) => found.ended.push(one),
+            Some(_) => {}
         }
     }
     found

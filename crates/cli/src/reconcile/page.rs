@@ -47,17 +47,21 @@ pub(super) fn print(report: &Report, now: Timestamp) -> io::Result<()> {
 }
 
 fn summary(report: &Report) -> String {
-    let missing = match report.missing.len() {
-        0 => "the end of each was received".to_owned(),
-        1 => "the end of 1 was never received".to_owned(),
-        many => format!("the ends of {many} were never received"),
+    let missing = match (report.ended, report.missing.len()) {
+        (0, _) => String::new(),
+        (_, 0) => ": the end of each was received".to_owned(),
+        (_, 1) => ": the end of 1 was never received".to_owned(),
+        (_, many) => format!(": the ends of {many} were never received"),
+    };
+    let ended = if report.ended == 0 { "no job".to_owned() } else { count(report.ended, "job") };
+    let places = match report.places {
+        1 => "1 tenant in a flow".to_owned(),
+        many => format!("{many} tenants in flows"),
     };
     format!(
-        "{} ended between {} and {} for {}: {missing}",
-        count(report.ended, "job"),
+        "{ended} ended between {} and {} for {places}{missing}",
         report.since.strftime("%Y-%m-%d %H:%M:%SZ"),
         report.until.strftime("%Y-%m-%d %H:%M:%SZ"),
-        count(report.places, "tenant in a flow").replace("flows", "flow"),
     )
 }
 
@@ -78,6 +82,15 @@ fn warnings(report: &Report) -> Vec<String> {
     }
     if report.cut.len() > NAMED {
         lines.push(format!("and so have {} more", report.cut.len() - NAMED));
+    }
+    if let Some(begun) = report.begun.filter(|begun| *begun >= report.since) {
+        let begun = begun.strftime("%Y-%m-%d %H:%M:%SZ");
+        lines.push(format!("the first event was received at {begun}: jobs that ended before are left alone"));
+    }
+    if report.refused > 0 {
+        let (jobs, were) =
+            (count(report.refused, "more webhook"), if report.refused == 1 { "was" } else { "were" });
+        lines.push(format!("{jobs} {were} refused for want of proof: gluehook rejected list"));
     }
     if report.undated > 0 {
         let jobs = count(report.undated, "job");
