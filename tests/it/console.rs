@@ -58,11 +58,14 @@ async fn the_pages_show_what_the_commands_do_and_lead_to_each_other() {
     }
     let (_, told) = page(format!("{at}/tenants/1414%5F1")).await;
     assert!(told.contains("first-sync-done: source schedule of 1414_1"), "{told}");
+    assert!(told.contains(&format!("<a href=\"/events/{}\">", &failed[..12])), "{told}");
     let (_, rules) = page(format!("{at}/rules")).await;
     assert!(rules.contains("exact-unauthorized") && rules.contains("limit"), "{rules}");
 
     for (path, expected, part) in [
         ("/events/ffffffffffff", StatusCode::NOT_FOUND, "ffffffffffff"),
+        ("/events/ff", StatusCode::BAD_REQUEST, "too short"),
+        ("/tenants", StatusCode::OK, "/tenants/1414%5F1"),
         ("/tenants/nobody", StatusCode::NOT_FOUND, "nobody"),
         ("/elsewhere", StatusCode::NOT_FOUND, "no such page"),
         ("/events?outcome=lost", StatusCode::BAD_REQUEST, "no_rule"),

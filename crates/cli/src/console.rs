@@ -109,6 +109,7 @@ fn router(house: Arc<House>, guard: Guard) -> Router {
         .route("/", get(pages::overview))
         .route("/events", get(pages::list))
         .route("/events/{id}", get(pages::event))
+        .route("/tenants", get(pages::tenants))
         .route("/tenants/{tenant}", get(pages::tenant))
         .route("/rules", get(pages::rules))
         .route("/style.css", get(pages::style))

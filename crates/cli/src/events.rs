@@ -12,7 +12,7 @@ use anyhow::Result;
 use service::Clock;
 use store::{Access, Store};
 
-pub(crate) use self::list::{Row, rules, short};
+pub(crate) use self::list::{Row, SHORT, rules, short};
 pub(crate) use self::select::Select;
 pub(crate) use self::show::{facts, outcome, state, verdict};
 use crate::{Common, output};

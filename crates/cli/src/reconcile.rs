@@ -90,6 +90,10 @@ struct Report {
     unanswered: Vec<(Place, String)>,
     /// Places of which hotglue lists jobs of that time beyond those that were asked for.
     cut: Vec<Place>,
+    /// Places of which hotglue shows no list of jobs, as of a tenant that is gone.
+    unlisted: usize,
+    /// Jobs in the list of a place that say to be of another.
+    foreign: usize,
     /// Jobs of which hotglue says not when they ended: nobody knows whether they are of that time.
     undated: usize,
     stored: Vec<Stored>,
@@ -141,6 +145,8 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
         refused: 0,
         unanswered: asked.unanswered,
         cut: asked.cut,
+        unlisted: asked.unlisted,
+        foreign: 0,
         undated: 0,
         stored: Vec::new(),
         failed: Vec::new(),
@@ -148,6 +154,7 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     for (_, found) in asked.found {
         report.ended += found.ended.len();
         report.undated += found.undated;
+        report.foreign += found.foreign;
         report.missing.extend(found.ended);
     }
     // Read after hotglue was asked: a webhook that came in between is there.
@@ -175,7 +182,9 @@ pub(crate) async fn run(common: &Common, args: &Args) -> Result<ExitCode> {
     } else if !nothing_more {
         page::print_stored(&report)?;
     }
-    let is_whole = report.unanswered.is_empty() && report.cut.is_empty() && report.failed.is_empty();
+    // Where no list is shown at all, it is the key or the environment rather than the tenants.
+    let is_heard = report.unanswered.is_empty() && report.unlisted < report.places;
+    let is_whole = is_heard && report.cut.is_empty() && report.failed.is_empty();
     let is_mended = report.missing.len() == report.stored.len();
     Ok(if is_whole && is_mended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

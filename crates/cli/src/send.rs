@@ -43,7 +43,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
 
-    /// Change a field, as in tenant=77 or state.bookmarks={}; values are JSON, or text if they are none
+    /// Change a field, as in tenant=77 or state.bookmarks={}; values are JSON, or text if they are none. The documented
+    /// payloads are of 2024: what comes later is told by last_updated="2026-03-02T12:00:00Z"
     #[arg(long, value_name = "PATH=JSON")]
     set: Vec<String>,
 

@@ -360,7 +360,11 @@ fn summary(
     if console {
         line("console", format!("http://{}/", args.console_listen))?;
     }
-    let streams = if own_nats { format!(", streams in {}/nats", args.data.display()) } else { String::new() };
+    let streams = if own_nats {
+        format!(", streams in {}/nats", args.data.display())
+    } else {
+        ", which ran before: its other workers share these events".to_owned()
+    };
     line("NATS", format!("{}{streams}", common.bus.nats_url))?;
     // A URL may hold a password; that of SQLite is a path.
     let shown = if database.starts_with("sqlite:") { database } else { "as --database-url says" };

@@ -256,7 +256,7 @@ async fn work(
         let (deps, bus, token) = (deps.clone(), bus.clone(), stop.clone());
         tasks.spawn(async move {
             if joined(&bus, &token).await {
-                tracing::error!(NOT_ALONE);
+                tracing::error!("{NOT_ALONE}");
                 deps.readiness.warn(NOT_ALONE);
             }
         });

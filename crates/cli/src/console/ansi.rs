@@ -2,6 +2,8 @@
 
 use console::AnsiCodeIterator;
 
+use crate::events::SHORT;
+
 /// Escaped, with the styles that [`crate::output`] knows as spans.
 pub(super) fn html<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
     let mut html = String::new();
@@ -21,6 +23,24 @@ pub(super) fn html<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
         html.push('\n');
     }
     html
+}
+
+/// With the short ids of events as links, where they stand alone and dim.
+pub(super) fn linked(html: &str) -> String {
+    const DIM: &str = "<span class=\"dim\">";
+    let mut linked = String::with_capacity(html.len());
+    for (number, part) in html.split(DIM).enumerate() {
+        let id = part.split("</span>").next().filter(|_| number > 0).unwrap_or_default();
+        let is_id = id.len() == SHORT && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match part.strip_prefix(id).and_then(|rest| rest.strip_prefix("</span>")) {
+            Some(rest) if is_id => linked.push_str(&format!("<a href=\"/events/{id}\">{id}</a>{rest}")),
+            _ => {
+                linked.push_str(if number > 0 { DIM } else { "" });
+                linked.push_str(part);
+            }
+        }
+    }
+    linked
 }
 
 fn class(code: &str) -> Option<&'static str> {
@@ -59,6 +79,19 @@ mod tests {
             html([line.as_str(), "y"]),
             "<span class=\"bold\">&lt;h1&gt;</span> a&lt;b &amp; <span class=\"red\">&quot;x&quot;</span>\ny\n"
         );
+    }
+
+    #[test]
+    fn only_what_is_an_id_becomes_a_link() {
+        let line = format!("{} {} {}", dim("0123456789ab"), dim("not an id at"), bold("0123456789ab"));
+        assert_eq!(
+            linked(&html([line.as_str()])),
+            concat!(
+                "<a href=\"/events/0123456789ab\">0123456789ab</a> <span class=\"dim\">not an id at</span> ",
+                "<span class=\"bold\">0123456789ab</span>\n"
+            )
+        );
+        assert_eq!(linked("plain\n"), "plain\n");
     }
 
     #[test]

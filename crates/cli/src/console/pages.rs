@@ -32,7 +32,12 @@ const CLOSED_STORMS: u32 = 5;
 async fn shown(house: &House, page: impl Future<Output = Result<Response>>) -> Response {
     match page.await {
         Ok(page) => page,
-        Err(error) => house.view.problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error:#}")),
+        Err(error) => {
+            // What was asked for can't be meant, such as an id that is too short.
+            let refused = matches!(error.downcast_ref(), Some(store::StoreError::Refused(_)));
+            let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::INTERNAL_SERVER_ERROR };
+            house.view.problem(status, &format!("{error:#}"))
+        }
     }
 }
 
@@ -182,7 +187,10 @@ pub(super) async fn list(
     let house = &*house;
     let search = match search {
         Ok(Query(search)) => search,
-        Err(wrong) => return house.view.problem(StatusCode::BAD_REQUEST, &wrong.body_text()),
+        Err(_) => {
+            let sentence = "this page is narrowed by tenant, status, outcome, rule, error, since and before, each once; gluehook events list knows more";
+            return house.view.problem(StatusCode::BAD_REQUEST, sentence);
+        }
     };
     let filter = match search.filter(house.clock.now()) {
         Ok(filter) => filter,
@@ -252,8 +260,24 @@ pub(super) async fn tenant(State(house): State<Arc<House>>, Path(name): Path<Str
             return Ok(house.view.problem(StatusCode::NOT_FOUND, &sentence));
         }
         let story = tenant::Timeline::of(&name, &records).lines(house.clock.now(), true);
-        let story = ansi::html(story.iter().flat_map(|lines| lines.lines()));
+        let story = ansi::linked(&ansi::html(story.iter().flat_map(|lines| lines.lines())));
         Ok(house.view.page(StatusCode::OK, "tenant.html", &OneTenant { tenant: name, more, story }))
+    })
+    .await
+}
+
+#[derive(Debug, Serialize)]
+struct Tenants {
+    tenants: Vec<String>,
+}
+
+pub(super) async fn tenants(State(house): State<Arc<House>>) -> Response {
+    let house = &*house;
+    shown(house, async {
+        let mut tenants: Vec<_> = house.store.places().await?.into_iter().map(|place| place.tenant).collect();
+        tenants.sort();
+        tenants.dedup();
+        Ok(house.view.page(StatusCode::OK, "tenants.html", &Tenants { tenants }))
     })
     .await
 }
@@ -276,13 +300,23 @@ struct Rules {
     rules: Vec<OneRule>,
     paused: Vec<Paused>,
     storms: Vec<domain::journal::Storm>,
+    /// As it is written.
+    text: String,
 }
 
 pub(super) async fn rules(State(house): State<Arc<House>>) -> Response {
     let house = &*house;
     shown(house, async {
         let file = house.common.rules.as_deref();
-        let book = files::load_rulebook(file)?;
+        let book = match files::load_rulebook(file) {
+            Ok(book) => book,
+            Err(wrong) => {
+                let sentence = format!(
+                    "{wrong}. A worker that runs goes on with the rules that it has; one that is started with this file does not start"
+                );
+                return Ok(house.view.problem(StatusCode::INTERNAL_SERVER_ERROR, &sentence));
+            }
+        };
         let rules = book.rules().iter().map(|rule| OneRule {
             name: rule.name.clone(),
             about: rule.about.clone(),
@@ -301,6 +335,7 @@ pub(super) async fn rules(State(house): State<Arc<House>>) -> Response {
             rules: rules.collect(),
             paused: house.store.paused().await?,
             storms: house.store.storms(CLOSED_STORMS).await?,
+            text: book.text().to_owned(),
         };
         Ok(house.view.page(StatusCode::OK, "rules.html", &page))
     })

@@ -16,6 +16,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("problem.html", include_str!("templates/problem.html")),
     ("rules.html", include_str!("templates/rules.html")),
     ("tenant.html", include_str!("templates/tenant.html")),
+    ("tenants.html", include_str!("templates/tenants.html")),
 ];
 
 #[derive(Debug)]

@@ -26,6 +26,8 @@ pub(super) struct Asked {
     pub(super) found: Vec<(Place, Found)>,
     /// Of which hotglue lists as many jobs as were asked for, none of them older than the time.
     pub(super) cut: Vec<Place>,
+    /// Of which hotglue shows no list, as of a tenant that is gone.
+    pub(super) unlisted: usize,
     pub(super) unanswered: Vec<(Place, String)>,
 }
 
@@ -54,6 +56,8 @@ pub(super) async fn all(
         bar.inc(1);
         match answer {
             Ok(jobs) => {
+                asked.unlisted += usize::from(jobs.is_none());
+                let jobs = jobs.unwrap_or_default();
                 let is_full = jobs.len() >= usize::try_from(newest).unwrap_or(usize::MAX);
                 let found = read(&place, jobs);
                 if is_full && !found.reaches_back {
@@ -71,13 +75,12 @@ pub(super) async fn all(
     asked
 }
 
-/// A tenant of which hotglue shows no list has no jobs.
-async fn ask(world: &World, place: &Place, newest: u32) -> Result<Vec<Value>, EffectError> {
+async fn ask(world: &World, place: &Place, newest: u32) -> Result<Option<Vec<Value>>, EffectError> {
     let mut tries = 0;
     loop {
         tries += 1;
         match world.jobs(place, newest).await {
-            Ok(jobs) => return Ok(jobs.unwrap_or_default()),
+            Ok(jobs) => return Ok(jobs),
             Err(EffectError::Transient { after, .. }) if tries < TRIES => {
                 sleep(after.unwrap_or(PAUSE).min(LONGEST_PAUSE)).await;
             }

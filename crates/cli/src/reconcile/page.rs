@@ -49,14 +49,17 @@ pub(super) fn print(report: &Report, now: Timestamp) -> io::Result<()> {
 fn summary(report: &Report) -> String {
     let missing = match (report.ended, report.missing.len()) {
         (0, _) => String::new(),
-        (_, 0) => ": the end of each was received".to_owned(),
+        (_, 0) if report.refused == 0 => ": the end of each was received".to_owned(),
+        (_, 0) => String::new(),
         (_, 1) => ": the end of 1 was never received".to_owned(),
         (_, many) => format!(": the ends of {many} were never received"),
     };
     let ended = if report.ended == 0 { "no job".to_owned() } else { count(report.ended, "job") };
-    let places = match report.places {
-        1 => "1 tenant in a flow".to_owned(),
-        many => format!("{many} tenants in flows"),
+    let answered = report.places - report.unanswered.len();
+    let of_all = if answered == report.places { String::new() } else { format!(" of {}", report.places) };
+    let places = match answered {
+        1 => format!("1{of_all} tenant in a flow"),
+        many => format!("{many}{of_all} tenants in flows"),
     };
     format!(
         "{ended} ended between {} and {} for {places}{missing}",
@@ -91,6 +94,14 @@ fn warnings(report: &Report) -> Vec<String> {
         let (jobs, were) =
             (count(report.refused, "more webhook"), if report.refused == 1 { "was" } else { "were" });
         lines.push(format!("{jobs} {were} refused for want of proof: gluehook rejected list"));
+    }
+    if report.unlisted > 0 {
+        let places = count(report.unlisted, "place");
+        lines.push(format!("hotglue shows no list of jobs for {places}: tenants that are gone, or a key for another environment"));
+    }
+    if report.foreign > 0 {
+        let jobs = count(report.foreign, "job");
+        lines.push(format!("hotglue lists {jobs} of other tenants or flows among those of one: left alone"));
     }
     if report.undated > 0 {
         let jobs = count(report.undated, "job");

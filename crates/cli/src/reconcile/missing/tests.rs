@@ -94,3 +94,17 @@ fn a_failure_of_any_shape_keeps_its_error() {
     let found = found(vec![failed]);
     assert!(found.ended[0].event.error.contains("401 Client Error"));
 }
+
+#[test]
+fn a_job_of_another_tenant_in_the_list_is_nobodys() {
+    let mut other = job("a", "JOB_COMPLETED", "2026-03-02T11:00:00Z");
+    other["tenant"] = json!("98_1");
+    let mut flow = job("b", "JOB_COMPLETED", "2026-03-02T11:00:00Z");
+    flow["flow"] = json!("G");
+    let mut own = job("c", "JOB_COMPLETED", "2026-03-02T11:00:00Z");
+    own["tenant"] = json!("1414_1");
+    own["flow"] = json!("F");
+    own["env_id"] = json!("");
+    let found = found(vec![other, flow, own]);
+    assert_eq!((ended(&found), found.foreign), (vec!["c"], 2));
+}
