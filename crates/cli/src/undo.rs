@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use domain::config::{Config, nearest};
 use domain::facts::Facts;
-use domain::journal::{Brake, Claim, StepEnd, Turn, Verdicts};
+use domain::journal::{BEAT, Brake, Claim, StepEnd, Turn, Verdicts};
 use domain::plan::{Decision, RuleVerdict, Step, StepKey, Verdict};
 use domain::rulebook::Rulebook;
 use effects::World;
@@ -125,6 +125,9 @@ async fn undo(
     } else {
         files::load_rulebook(common.rules.as_deref())?.version().to_owned()
     };
+    // Killed in the midst of it, it must not hold a tenant's schedules for as long as a call may take.
+    let me = format!("gluehook {run}");
+    let beating = tokio::spawn(beat(store.clone(), me.clone()));
     let (mut done, mut failed) = (0, 0);
     for (place, item) in items.iter_mut().enumerate() {
         if item.then.action().is_none() {
@@ -132,6 +135,7 @@ async fn undo(
         }
         pace(config).await;
         let made = Made {
+            me: &me,
             rule: &args.rule,
             run: &format!("{run}-{place}"),
             rulebook: item.rulebook.as_deref().unwrap_or(&today),
@@ -148,6 +152,7 @@ async fn undo(
             }
         }
     }
+    beating.abort();
     if common.json {
         output::print_json(
             &json!({"rule": args.rule, "run": run, "done": done, "failed": failed, "plan": items}),
@@ -232,11 +237,24 @@ fn table(items: &[Item]) -> Table {
 /// What is undone, and as what it is written down.
 #[derive(Debug, Clone, Copy)]
 struct Made<'a> {
+    /// Who claims it.
+    me: &'a str,
     /// The rule whose change it is.
     rule: &'a str,
     run: &'a str,
     /// Version of the rulebook whose decision is undone.
     rulebook: &'a str,
+}
+
+/// Says again and again that this command lives, as a worker does; never returns.
+async fn beat(store: Store, me: String) {
+    let clock = Clock::system();
+    let mut beats = tokio::time::interval(BEAT);
+    loop {
+        beats.tick().await;
+        // Not heard of, it is taken for dead, and its turn passes on: no more than a kill would do.
+        let _unheard = store.alive(&me, clock.now()).await;
+    }
 }
 
 /// Written down first, as a step of the event whose change is undone, in a run of its own: what is newer than that event is
@@ -247,7 +265,7 @@ async fn put_back(
     made: Made<'_>,
     item: &Item,
 ) -> Result<Result<String, String>> {
-    let Made { rule, run, rulebook } = made;
+    let Made { me, rule, run, rulebook } = made;
     let Some(action) = item.then.action() else { return Ok(Ok(String::new())) };
     let rule = format!("{UNDO}{rule}");
     let clock = Clock::system();
@@ -273,19 +291,16 @@ async fn put_back(
     store.record_decision(verdicts).await?.context("the event log did not take the plan")?;
     let turn = Turn::of(action, item.occurred_at);
     let turn = turn.as_ref();
-    let me = format!("gluehook undo {}", std::process::id());
-    match store.claim(&step.key, turn, &me, clock.now(), LEASE).await? {
+    match store.claim(&step.key, turn, me, clock.now(), LEASE).await? {
         Claim::Mine { .. } => {}
         Claim::Newer { event, same_moment } => {
             let why = Claim::gives_way_to(&event, same_moment);
-            store
-                .settle(&step.key, None, &me, &StepEnd::Superseded { why: why.clone() }, clock.now())
-                .await?;
+            store.settle(&step.key, None, me, &StepEnd::Superseded { why: why.clone() }, clock.now()).await?;
             return Ok(Err(why));
         }
         Claim::Busy { .. } => {
-            let why = "a worker is changing this tenant's schedules".to_owned();
-            store.settle(&step.key, None, &me, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
+            let why = "a worker, or another undo, is changing this tenant's schedules".to_owned();
+            store.settle(&step.key, None, me, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
             return Ok(Err(why));
         }
         Claim::Settled(_) | Claim::Held => return Ok(Err("it was settled by someone else".to_owned())),
@@ -300,7 +315,7 @@ async fn put_back(
             Err(error) => Some(error.why().to_owned()),
         };
         if let Some(why) = why {
-            store.settle(&step.key, turn, &me, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
+            store.settle(&step.key, turn, me, &StepEnd::Failed { why: why.clone() }, clock.now()).await?;
             return Ok(Err(why));
         }
     }
@@ -314,7 +329,7 @@ async fn put_back(
             (StepEnd::Failed { why: why.clone() }, Err(why))
         }
     };
-    store.settle(&step.key, turn, &me, &end, clock.now()).await?;
+    store.settle(&step.key, turn, me, &end, clock.now()).await?;
     Ok(result)
 }
 

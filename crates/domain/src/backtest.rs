@@ -173,7 +173,12 @@ fn differ(before: Outlook, after: Outlook) -> Vec<Difference> {
         (before @ Outlook::Broken { .. }, after @ Outlook::Broken { .. }) => {
             differing(&actions(before), actions(after))
         }
-        (_, Outlook::Broken { why, .. }) => vec![Difference::Broken(why)],
+        (before, Outlook::Broken { why, acts }) => {
+            // What comes before the step that breaks is done all the same.
+            let mut differences = differing(&actions(before), acts);
+            differences.push(Difference::Broken(why));
+            differences
+        }
         (before, after) => differing(&actions(before), actions(after)),
     }
 }

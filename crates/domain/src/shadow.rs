@@ -10,6 +10,7 @@ pub use self::play::{Fate, HeldBack, Playing, Terms};
 use crate::action::Action;
 use crate::names::EventId;
 use crate::plan::{Decision, StepKey, Verdict};
+use crate::would::Would;
 
 /// Examples kept of each rule.
 const EXAMPLES: usize = 5;
@@ -40,7 +41,7 @@ pub struct Comparison {
     pub would_pause: u64,
     /// Messages of the shadow that would have been told in one with earlier ones.
     pub would_fold: u64,
-    /// Actions of live rules that were planned and are not done, by their word: they are held, or a person has dropped them.
+    /// Actions of live rules that were planned and are not done, by their word: they are held, a person has dropped them, or they failed.
     pub not_done: BTreeMap<String, u64>,
     /// Actions that only the shadow would have taken, by their word.
     pub would_add: BTreeMap<String, u64>,
@@ -97,7 +98,7 @@ pub fn compare(
         spoke = true;
         let fate = fates.get(&given.rule);
         let held = fate.and_then(|fate| fate.held);
-        let would: Vec<&Action> = if held.is_some() { Vec::new() } else { actions.iter().collect() };
+        let would = if held.is_some() { Vec::new() } else { come_to(actions, &given.would) };
         let left_out = if question.against.is_some() { without(&done, &would) } else { Vec::new() };
         note(found, &given.rule, &decision.event, &without(&would, &done), &left_out);
         let comparison = found.entry(given.rule.clone()).or_default();
@@ -119,6 +120,16 @@ pub fn compare(
             found.entry(rule.clone()).or_default().left_out += 1;
         }
     }
+}
+
+/// Those that would have come to a call: what follows one that would have failed would have been skipped.
+fn come_to<'a>(actions: &'a [Action], would: &[Would]) -> Vec<&'a Action> {
+    let fails = would.iter().position(|would| matches!(would, Would::Fail { .. }));
+    let taken = actions.iter().enumerate().take(fails.unwrap_or(actions.len()));
+    taken
+        .filter(|(place, _)| !matches!(would.get(*place), Some(Would::Nothing { .. })))
+        .map(|(_, action)| action)
+        .collect()
 }
 
 impl Comparison {

@@ -340,12 +340,14 @@ async fn end_pause(connection: &mut SqliteConnection, rule: &str, now: Timestamp
     Ok(())
 }
 
-/// Steps of live decisions that are not done and were planned: those that are held, and those that a person has dropped.
+/// Steps of live decisions that are not done and were planned: those that are held, that a person has dropped, and that failed for good.
 pub(crate) async fn undone(connection: &mut SqliteConnection) -> Result<Vec<StepKey>, Trouble> {
-    let keys =
-        sqlx::query_scalar!("SELECT key FROM steps WHERE state IN ('held', 'dropped') AND run = ?1", LIVE)
-            .fetch_all(connection)
-            .await?;
+    let keys = sqlx::query_scalar!(
+        "SELECT key FROM steps WHERE state IN ('held', 'dropped', 'failed', 'skipped') AND run = ?1",
+        LIVE
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(keys.into_iter().map(StepKey).collect())
 }
 

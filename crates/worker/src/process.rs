@@ -247,8 +247,12 @@ async fn decide(
                     Some(before) => before.mended(plan),
                     None => plan,
                 };
+                // What the rules took for now, so that the same comes of it when it is worked out again; a decision that takes another's
+                // place has a time of its own.
+                let decided_at = if replaced == Some(now) { deps.clock.now() } else { now };
+                let basis = Basis { facts, flow };
                 let written =
-                    write_down(deps, &rulebook, event, run, Basis { facts, flow }, plan, replaced).await?;
+                    write_down(deps, &rulebook, event, run, basis, plan, decided_at, replaced).await?;
                 return written.ok_or(Stop::Busy(DECIDE_ANEW));
             }
             Err(needs) => {
@@ -343,6 +347,7 @@ pub(crate) fn wait_without_blame(sign: Sign, is_down: bool, after: Option<Durati
 }
 
 /// None when a value that the rules had read is another by now.
+#[expect(clippy::too_many_arguments, reason = "what a decision is made of")]
 async fn write_down(
     deps: &Deps,
     rulebook: &Rulebook,
@@ -350,13 +355,14 @@ async fn write_down(
     run: &str,
     basis: Basis,
     plan: Plan,
+    decided_at: Timestamp,
     replaced: Option<Timestamp>,
 ) -> Result<Option<Decision>, StoreError> {
     let decision = Decision {
         event: event.id.clone(),
         run: run.to_owned(),
         rulebook: rulebook.version().to_owned(),
-        decided_at: deps.clock.now(),
+        decided_at,
         facts: basis.facts,
         flow: basis.flow,
         verdicts: rehearsed(deps, rulebook, event, run, plan.verdicts).await,

@@ -131,7 +131,7 @@ fn tell(found: &BTreeMap<String, Comparison>) -> std::io::Result<()> {
         for (what, counts) in [
             ("would add", would_add),
             ("would leave out", would_leave_out),
-            ("planned and not done, held or dropped by a person", &comparison.not_done),
+            ("planned and not done: held, dropped by a person, or failed", &comparison.not_done),
         ] {
             let counts: Vec<_> = counts.iter().map(|(word, count)| format!("{count} × {word}")).collect();
             if !counts.is_empty() {
