@@ -364,3 +364,29 @@ async fn what_an_observer_sees_changes_nothing_that_live_rules_remember() {
 async fn what_an_observer_sees_changes_nothing_that_live_rules_remember_in_postgres() {
     an_observer_remembers_on_its_own(true).await;
 }
+
+/// Only hotglue knows the expression, and its looks hang.
+#[tokio::test]
+async fn a_rehearsal_that_hotglue_does_not_answer_holds_up_nothing_that_is_done() {
+    let stage = Stage::with(Setting { rules: Some(LIVE_AND_SHADOW.to_owned()), ..Setting::default() }).await;
+    stage.hotglue.every_on(1, "GET", "/jobs/schedule", Fault::Delay(std::time::Duration::from_secs(600)));
+    let mut whys = Vec::new();
+    for job in ["first", "second", "third"] {
+        let body = webhook::job(|body| {
+            body["status"] = "SYNC_FAILED".into();
+            body["job_id"] = job.into();
+        });
+        let id = stage.post(&body).await;
+        let record = stage.settled(&id, Outcome::Done).await;
+        let verdicts = &record.decisions[0].verdicts;
+        let given = verdicts.iter().find(|verdict| verdict.rule == "new").unwrap();
+        match &given.would[1] {
+            Would::Nothing { why } | Would::Fail { why } => whys.push(why.clone()),
+            Would::Call(call) => panic!("{call:?}"),
+        }
+    }
+    assert_eq!(stage.slack.messages().len(), 3);
+    assert!(whys[0].contains("did not answer a look within 2 s"), "{whys:?}");
+    let looks = stage.hotglue.calls().iter().filter(|call| call.is("GET", "/jobs/schedule")).count();
+    assert!(looks < 3 && whys.iter().any(|why| why.contains("is not looked at for 30 s then")), "{whys:?}");
+}

@@ -169,6 +169,7 @@ on_every_database! {
         only_messages_of_one_kind_fold_together
         rare_messages_never_fold
         what_slack_took_is_done_and_the_last_word_closes_the_storm
+        the_whole_call_that_told_a_storm_is_kept_once
         an_attempt_that_is_noted_after_its_message_was_told_leaves_the_event_done
         what_slack_refused_is_told_by_the_next_that_it_takes
         a_worker_that_dies_passes_its_storm_on_and_what_comes_late_is_not_kept

@@ -189,9 +189,10 @@ async fn an_outage_that_only_one_tenant_meets_buries_none_of_its_events() {
     );
 }
 
+/// That they are given up in the end though nobody else is there either takes minutes, and is a law of the breaker.
 #[tokio::test]
 async fn two_tenants_whose_calls_fail_are_no_outage_even_when_nobody_else_is_there() {
-    let stage = with_rules(SCHEDULE, &[]).await;
+    let mut stage = with_rules(SCHEDULE, &[]).await;
     let mut broken = Vec::new();
     for tenant in ["broken1", "broken2"] {
         stage.hotglue.every_on(1, "PUT", &format!("/{tenant}/"), Fault::text_500());
@@ -203,14 +204,55 @@ async fn two_tenants_whose_calls_fail_are_no_outage_even_when_nobody_else_is_the
             broken.push(stage.post(&body).await);
         }
     }
-    // Theirs is no outage: it is given up when it has been tried often enough.
+    // As long as it may be an outage, nothing is given up.
+    stage.worker().line("is down").await;
+    let probed = |hotglue: &sandbox::Hotglue| {
+        hotglue.calls().iter().filter(|call| call.is("GET", "/tenants/")).count()
+    };
+    assert!(stage.hotglue.until(Duration::from_secs(60), |hotglue| probed(hotglue) >= 2).await);
     for id in &broken {
-        stage.settled(id, Outcome::Dead).await;
+        stage.until(id, "be recorded and not given up", |record| record.row.outcome != Outcome::Dead).await;
     }
+    // One that is answered shows that it is theirs, and is held up by neither.
     let fine = stage.hotglue.tenant(ENV, FLOW, "fine");
     let id = stage.post(&completed("fine")).await;
     stage.settled(&id, Outcome::Done).await;
     assert!(fine.schedule(None).is_some_and(|schedule| schedule.is_on()));
+    for id in &broken {
+        stage.settled(id, Outcome::Dead).await;
+    }
+}
+
+/// At night two tenants have events, and somebody else answers for hotglue.
+#[tokio::test]
+async fn a_page_about_maintenance_buries_no_event_of_two_tenants() {
+    let mut stage = with_rules(SCHEDULE, &[]).await;
+    stage.hotglue.every(1, Fault::Status(200, "<html>We are back soon".to_owned()));
+    let (mut ids, mut tenants) = (Vec::new(), Vec::new());
+    for tenant in ["night1", "night2"] {
+        tenants.push(stage.hotglue.tenant(ENV, FLOW, tenant));
+        for number in 0..5 {
+            let body = webhook::job(|job| {
+                job["tenant"] = json!(tenant);
+                job["job_id"] = json!(format!("{tenant}-{number}"));
+            });
+            ids.push(stage.post(&body).await);
+        }
+    }
+    stage.worker().line("is down").await;
+    let asked = |hotglue: &sandbox::Hotglue| {
+        hotglue.calls().iter().filter(|call| call.is("GET", "/tenants/")).count()
+    };
+    assert!(
+        stage.hotglue.until(Duration::from_secs(90), |hotglue| asked(hotglue) >= 2).await,
+        "a round of probes failed"
+    );
+    stage.hotglue.clear_faults();
+    for id in &ids {
+        let record = stage.settled(id, Outcome::Done).await;
+        assert!(record.row.failures < 5, "{:?}", record.attempts);
+    }
+    assert!(tenants.iter().all(|tenant| tenant.schedule(None).is_some_and(|schedule| schedule.is_on())));
 }
 
 #[tokio::test]

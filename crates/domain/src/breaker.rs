@@ -11,8 +11,10 @@
 //! and no call goes through before it is answered, because a call that hangs may have its effect. And where all failures
 //! are of one tenant, it tells an outage that only this tenant has met from the tenant's own trouble. It proves no more than
 //! that someone answers: a service that answers it and fails every call stays open, and is probed at the same growing pauses.
-//! Only when nobody but two tenants is there to be probed, and both fail, is it theirs: else their events would wait for
-//! somebody else to call, which may be never. Should a third fail before anyone is answered, it was an outage after all.
+//! Only when nobody but two tenants is there to be probed, and both fail in several rounds over some minutes, all of them with a
+//! good answer to the question, is it theirs: else their events would wait for somebody else to call, which may be never. Should a
+//! third fail before anyone is answered, it was an outage after all. That somebody answers is no good answer yet: a gateway does,
+//! and so does a page about maintenance.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,12 +23,19 @@ use jiff::Timestamp;
 
 use crate::retry::LONGEST_ASKED;
 
+pub use signs::{Flow, Heard, Permit, Sign};
+
+mod signs;
+
 /// Failures in a row that open the breaker.
 pub const TRIP: u32 = 5;
 /// Different tenants among them, unless the service can't be reached at all.
 const TENANTS: usize = 2;
 /// Tenants that are taken for broken on the word of the neutral question alone, while nobody else is there to be probed.
 const MOST_PRESUMED: usize = 2;
+/// Rounds of probes that must fail before that, and over how long: a service that answers and can't write for a moment is down.
+const VOUCHED_ROUNDS: u32 = 3;
+const VOUCHED_FOR: Duration = Duration::from_secs(120);
 /// Calls that go through at one time after a pause, each of another tenant.
 pub const PROBES: usize = 3;
 /// First pause; doubles with each round of probes that fail.
@@ -48,39 +57,6 @@ const MOST_BROKEN: usize = 8;
 const SLOW_DOWN: Duration = Duration::from_secs(1);
 const LONGEST_SLOW_DOWN: Duration = Duration::from_secs(60);
 
-/// What one call said about the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
-    /// It answered, be it with a refusal.
-    Well,
-    /// It failed; that may be the service, or only what this call was about.
-    Failing,
-    /// Nobody answered the door: no tenant can cause that.
-    Unreachable,
-    /// It refuses our key or token, whatever we ask: nothing works until a person has mended that.
-    Refused,
-    /// It asks us to slow down, for so long where it says so.
-    SlowDown(Option<Duration>),
-}
-
-/// Whether a call may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permit {
-    Yes,
-    /// Not now; ask again after so long.
-    No(Duration),
-}
-
-/// How much to take on, as far as this service is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flow {
-    Free,
-    /// So many: the next calls are probes.
-    Probing(usize),
-    /// Nothing, for so long.
-    Stopped(Duration),
-}
-
 /// The breaker of one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Breaker {
@@ -91,6 +67,8 @@ pub struct Breaker {
     broken: BTreeSet<String>,
     /// Those of them whom only the neutral question has shown to be broken: nobody was answered since.
     presumed: BTreeSet<String>,
+    /// Rounds of probes that have failed since anyone was answered, while the question was answered well, and since when.
+    vouched: Option<(u32, Timestamp)>,
     /// The service asked us to slow down until then.
     slow_until: Option<Timestamp>,
     /// How often in a row it asked without saying for how long.
@@ -233,33 +211,41 @@ impl Breaker {
         self.askable.then(|| left(due, now).unwrap_or_default())
     }
 
-    /// Takes note of what came of the neutral question. Answers whether the service is down, by now. That it refuses our key is an
+    /// Takes note of what came of the neutral question. Answers whether the service is down, by now. That it refuses us is an
     /// answer: what it refuses has no effect, so the calls themselves may find out.
-    pub fn heard(&mut self, sign: Sign, now: Timestamp) -> bool {
+    pub fn heard(&mut self, heard: Heard, now: Timestamp) -> bool {
         self.asking = false;
         self.advance(now);
+        if heard != Heard::Well {
+            self.vouched = None;
+        }
         let is_over = |until: &Timestamp| left(*until, now).is_none();
-        match sign {
-            Sign::Well | Sign::Refused => match &self.state {
+        let is_due = matches!(&self.state, State::Closed { unasked, .. } if *unasked >= TRIP);
+        match heard {
+            Heard::Well | Heard::Somebody | Heard::Stranger => match &self.state {
                 // It was asked over one tenant, and others have not failed since: it is, or was, that tenant's.
-                State::Open { by_question: true, .. } if self.suspects.len() < TENANTS => {
+                State::Open { by_question: true, .. }
+                    if heard != Heard::Stranger && self.suspects.len() < TENANTS =>
+                {
                     self.suspects.clear();
                     self.state = State::default();
                 }
                 State::Open { until, pause, tried, .. } if is_over(until) => {
-                    self.state = State::probing(now, *pause, tried.clone(), sign == Sign::Well);
+                    self.state = State::probing(now, *pause, tried.clone(), heard == Heard::Well);
                 }
-                State::Closed { unasked, .. } if *unasked >= TRIP => self.asked_and_well(),
+                // Of a tenant that has failed while others were answered nothing new is known.
+                State::Closed { failures: 1.., .. } if is_due && heard == Heard::Stranger => {
+                    self.state = State::open(FIRST_PAUSE, self.broken.clone(), true, now);
+                }
+                State::Closed { .. } if is_due => self.asked_and_well(),
                 State::Open { .. } | State::Closed { .. } | State::Probing { .. } => {}
             },
-            Sign::Failing | Sign::Unreachable | Sign::SlowDown(_) => {
-                if let Sign::SlowDown(asked) = sign {
+            Heard::Trouble | Heard::SlowDown(_) => {
+                if let Heard::SlowDown(asked) = heard {
                     self.slow_down(asked, now);
                 }
                 let (pause, tried, by_question) = match &self.state {
-                    State::Closed { unasked, .. } if *unasked >= TRIP => {
-                        (FIRST_PAUSE, self.broken.clone(), true)
-                    }
+                    State::Closed { .. } if is_due => (FIRST_PAUSE, self.broken.clone(), true),
                     State::Open { until, pause, tried, by_question } if is_over(until) => {
                         ((*pause * 2).min(LONGEST_PAUSE), tried.clone(), *by_question)
                     }
@@ -310,6 +296,7 @@ impl Breaker {
 
     fn answered(&mut self, tenant: &str) {
         self.presumed.clear();
+        self.vouched = None;
         self.broken.remove(tenant);
         self.suspects.remove(tenant);
         let suspects = std::mem::take(&mut self.suspects);
@@ -355,8 +342,10 @@ impl Breaker {
                 if tenants.len() < TENANTS {
                     tenants.insert(tenant.to_owned());
                 }
-                let of_all = *unreachable >= TRIP || tenants.len() + self.presumed.len() >= TENANTS;
-                let is_enough = *failures >= TRIP || !self.presumed.is_empty();
+                let of_all = *unreachable >= TRIP || tenants.union(&self.presumed).count() >= TENANTS;
+                // One more than those who are presumed to be broken: they were not.
+                let is_another = !self.presumed.is_empty() && !self.presumed.contains(tenant);
+                let is_enough = *failures >= TRIP || is_another;
                 if is_enough && of_all {
                     // Others than the broken ones are asked first.
                     self.open(FIRST_PAUSE, self.broken.clone(), now);
@@ -380,9 +369,13 @@ impl Breaker {
         }
     }
 
-    /// Whether all that fail are so few that it is theirs, now that nobody else has come to be probed.
-    fn presumes(&self) -> bool {
-        self.suspects.union(&self.presumed).count() <= MOST_PRESUMED
+    /// Whether all that fail are so few, and have failed for so long, that it is theirs, now that nobody else has come to be probed.
+    fn presumes(&self, now: Timestamp) -> bool {
+        let is_long = self.vouched.is_some_and(|(rounds, since)| {
+            let lasted = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+            rounds >= VOUCHED_ROUNDS && lasted >= VOUCHED_FOR
+        });
+        is_long && self.suspects.union(&self.presumed).count() <= MOST_PRESUMED
     }
 
     fn presume_broken(&mut self) {
@@ -392,6 +385,7 @@ impl Breaker {
             self.broken.clear();
         }
         self.broken.extend(self.presumed.iter().cloned());
+        self.vouched = None;
         self.state = State::default();
     }
 
@@ -409,11 +403,17 @@ impl Breaker {
             State::Probing { since, pause, under_way, failed, tried, vouched } => {
                 let lasted = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
                 let quiet = under_way.is_empty() && lasted >= (*pause).max(HAD_ITS_TURN * 2);
-                if quiet && !failed.is_empty() && *vouched && self.presumes() {
-                    self.presume_broken();
-                } else if quiet && !failed.is_empty() {
+                if quiet && !failed.is_empty() {
                     let (pause, tried) = ((*pause * 2).min(LONGEST_PAUSE), both(tried, failed));
-                    self.open(pause, tried, now);
+                    if *vouched {
+                        let (rounds, since) = self.vouched.unwrap_or((0, *since));
+                        self.vouched = Some((rounds.saturating_add(1), since));
+                    }
+                    if *vouched && self.presumes(now) {
+                        self.presume_broken();
+                    } else {
+                        self.open(pause, tried, now);
+                    }
                 } else if quiet && !tried.is_empty() {
                     // There is nobody else to ask: all may be asked again.
                     self.state = State::probing(now, *pause, BTreeSet::new(), *vouched);

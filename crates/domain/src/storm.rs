@@ -5,6 +5,8 @@ mod fingerprint;
 pub mod pace;
 mod text;
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 pub use self::text::{MOST_TENANTS, running, summary};
@@ -64,6 +66,18 @@ impl Kind {
 pub struct MayFold {
     pub kind: Kind,
     pub fold: Fold,
+}
+
+/// What is kept of the call that has told a storm with each message but one, in characters.
+const SHORT: usize = 200;
+
+/// The beginning of such a call.
+#[must_use]
+pub fn in_short(request: &str) -> Cow<'_, str> {
+    match request.char_indices().nth(SHORT) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &request[..end])),
+        None => Cow::Borrowed(request),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use domain::breaker::Sign;
+use domain::breaker::{Heard, Sign};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
@@ -105,14 +105,25 @@ pub(crate) fn refused(answer: &Answer, who: &str, request: &str, write: bool) ->
     }
 }
 
-/// An answer to a question that is asked only to hear whether there is one.
+/// An answer to a question that is asked only to hear who gives it, and what to tell people of it. `is_its_own`: a success is as the
+/// service writes it.
 ///
 /// # Errors
 /// It says that the service is in trouble, or asks us to slow down.
-pub(crate) fn answers(answer: &Answer, who: &str, request: &str) -> Result<(), EffectError> {
+pub(crate) fn answers(
+    answer: &Answer,
+    who: &str,
+    request: &str,
+    is_its_own: bool,
+) -> Result<(Heard, String), EffectError> {
+    let why = |error: EffectError| error.why().to_owned();
     match answer.status {
         429 | 500.. => Err(refused(answer, who, request, false)),
-        _ => Ok(()),
+        300..=399 => Ok((Heard::Stranger, why(refused(answer, who, request, false)))),
+        200..=299 if answer.is_page() => Ok((Heard::Stranger, why(page(who, request)))),
+        200..=299 if is_its_own => Ok((Heard::Well, String::new())),
+        200..=299 => Ok((Heard::Somebody, why(unreadable(who, request)))),
+        _ => Ok((Heard::Somebody, why(refused(answer, who, request, false)))),
     }
 }
 

@@ -8,7 +8,7 @@ mod perform;
 use std::time::Duration;
 
 use domain::action::Place;
-use domain::breaker::Sign;
+use domain::breaker::{Heard, Sign};
 use domain::config::Environment;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -96,11 +96,13 @@ impl Api {
         }
     }
 
-    /// Does anybody answer? Asked is what [`Api::check`] asks.
-    pub(crate) async fn answers(&self) -> Result<(), EffectError> {
+    /// Who answers? Asked is what [`Api::check`] asks, and hotglue's own answer is a list.
+    pub(crate) async fn answers(&self) -> Result<(Heard, String), EffectError> {
         let path = self.tenants()?;
         let call = Call::get(&path);
-        classify::answers(&self.peer.any(&call).await?, &self.peer.who, &call.label())
+        let answer = self.peer.any(&call).await?;
+        let is_list = matches!(answer.json(), Some(Value::Array(_)));
+        classify::answers(&answer, &self.peer.who, &call.label(), is_list)
     }
 
     /// The list of an environment's tenants: it needs the key and no tenant. hotglue's reference leaves it out; its own command

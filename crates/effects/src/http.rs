@@ -110,7 +110,7 @@ impl Answer {
 
     /// A page for people: a sign-in, a maintenance notice, a gateway's. Not one that only calls itself so: Slack's incoming
     /// webhooks answer `ok` as `text/html`, and frameworks label an empty or a JSON body so.
-    fn is_page(&self) -> bool {
+    pub(crate) fn is_page(&self) -> bool {
         let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.body).trim_ascii();
         text.starts_with(b"<")
             || (self.html && !text.is_empty() && !text.eq_ignore_ascii_case(b"ok") && self.json().is_none())

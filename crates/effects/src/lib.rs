@@ -19,7 +19,7 @@ mod world;
 
 pub use http::Leave;
 pub use outcome::{Check, EffectError, Receipt, Service, Told};
-pub use question::Question;
+pub use question::{Answered, Question};
 pub use world::World;
 
 /// Chooses the cryptography of this process (rustls with ring). Safe to call more than once; binaries call it first

@@ -1,9 +1,8 @@
 //! Is a service there at all? A question that changes nothing and is about no tenant.
 
-use domain::breaker::Sign;
+use domain::breaker::{Heard, Sign};
 
 use crate::hotglue::Api;
-use crate::outcome::EffectError;
 use crate::scrub::Scrub;
 use crate::slack::Slack;
 
@@ -31,27 +30,32 @@ impl Question {
         slack.can_be_asked().then(|| Self { to: To::Slack(slack.clone()), scrub: scrub.clone() })
     }
 
-    /// Asks, for no longer than the service's timeout. Any answer is one, also that there is no such question or that our key is
-    /// refused; only that it is in trouble, or asks us to slow down, is none.
-    ///
-    /// # Errors
-    /// [`EffectError::Transient`]; never uncertain, and with the sign of trouble of the service as a whole.
-    pub async fn ask(&self) -> Result<(), EffectError> {
+    /// Asks, for no longer than the service's timeout. A word for the service speaks only its own answer, as it must be: gateways
+    /// answer, too, and so do pages about maintenance.
+    pub async fn ask(&self) -> Answered {
         let asked = match &self.to {
             To::Hotglue(api) => api.answers().await,
             To::Slack(slack) => slack.answers().await,
         };
         match asked {
-            Err(error) if says_trouble(&error) => Err(error.scrubbed(&self.scrub)),
-            Ok(()) | Err(_) => Ok(()),
+            Ok((heard, said)) => Answered { heard, why: self.scrub.literal(&said) },
+            Err(error) => {
+                let heard = match error.sign() {
+                    Sign::Failing | Sign::Unreachable => Heard::Trouble,
+                    Sign::SlowDown(asked) => Heard::SlowDown(asked),
+                    // What can't even be sent, or is answered with too much, is no trouble of the service: the calls find out.
+                    Sign::Well | Sign::Refused => Heard::Somebody,
+                };
+                Answered { heard, why: self.scrub.literal(error.why()) }
+            }
         }
     }
 }
 
-/// What can't even be sent, or is answered with too much, is no trouble of the service: the calls find out by themselves.
-fn says_trouble(error: &EffectError) -> bool {
-    match error.sign() {
-        Sign::Failing | Sign::Unreachable | Sign::SlowDown(_) => true,
-        Sign::Well | Sign::Refused => false,
-    }
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    pub heard: Heard,
+    /// For people, free of secrets; empty where all is well.
+    pub why: String,
 }

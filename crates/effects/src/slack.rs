@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::breaker::Sign;
+use domain::breaker::{Heard, Sign};
 use domain::config::Slack as Settings;
 use domain::journal::Message;
 use reqwest::Method;
@@ -154,15 +154,23 @@ impl Slack {
         matches!(self.way, Way::Token { .. })
     }
 
-    /// Does anybody answer? `auth.test` takes a bot token and needs no scope (documented).
-    pub(crate) async fn answers(&self) -> Result<(), EffectError> {
+    /// Who answers? `auth.test` takes a bot token and needs no scope (documented).
+    pub(crate) async fn answers(&self) -> Result<(Heard, String), EffectError> {
         let answer = self.peer.any(&Call::post(AUTH_TEST, &json!({}))).await?;
-        classify::answers(&answer, "Slack", "POST auth.test")?;
-        // Slack tells of its own trouble with 200 too.
         let body = answer.json().unwrap_or_default();
-        match body.get("error").and_then(Value::as_str) {
-            Some(error) => Err(denied(error, answer.retry_after)),
-            None => Ok(()),
+        let ok = body.get("ok").and_then(Value::as_bool);
+        let error = body.get("error").and_then(Value::as_str);
+        match (ok, error) {
+            // Slack tells of its own trouble with 200 too. A "no" to this question is Slack's own word; only of a token that it
+            // refuses nothing more is known.
+            (Some(false), Some(error)) if answer.is_success() => {
+                let denied = denied(error, answer.retry_after);
+                match denied.sign() {
+                    Sign::Well => Ok((Heard::Well, String::new())),
+                    Sign::Failing | Sign::Unreachable | Sign::Refused | Sign::SlowDown(_) => Err(denied),
+                }
+            }
+            _ => classify::answers(&answer, "Slack", "POST auth.test", ok == Some(true)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use domain::journal::{Brake, StepState, Verdicts};
 use domain::names::EventId;
-use domain::plan::{Basis, Decision, Verdict};
+use domain::plan::{Basis, Decision, LIVE, Verdict};
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
@@ -94,6 +94,9 @@ pub(crate) async fn record(
         return get(connection, &decision.event, &decision.run).await;
     }
     let held = limits::held_rules(connection, decision, verdicts.brake).await?;
+    if decision.run != LIVE || !held.is_empty() {
+        lock_event(connection, &decision.event).await?;
+    }
     limits::supersede_held(connection, decision, &held).await?;
     plan_steps(connection, decision, &held).await?;
     remember_values(connection, verdicts).await?;
@@ -144,6 +147,16 @@ async fn values_stand(connection: &mut PgConnection, verdicts: Verdicts<'_>) -> 
         }
     }
     Ok(true)
+}
+
+/// Before any of its steps, as whoever drops what is held does: of two that took them the other way round, one would be ended by the
+/// database. After the rules' own locks, for the same reason.
+async fn lock_event(connection: &mut PgConnection, event: &EventId) -> Result<(), Trouble> {
+    let event = event.as_str();
+    sqlx::query!("SELECT id FROM events WHERE id = $1 FOR NO KEY UPDATE", event)
+        .fetch_optional(connection)
+        .await?;
+    Ok(())
 }
 
 /// False when there is one already.

@@ -6,7 +6,7 @@ use domain::journal::{
     Message, NOTHING_TO_SWITCH_OFF, Posted, StepState, Storm, StormEnd, StormState, Telling,
 };
 use domain::names::EventId;
-use domain::storm::MOST_TENANTS;
+use domain::storm::{MOST_TENANTS, in_short};
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
@@ -401,17 +401,21 @@ async fn told(
     now: i64,
 ) -> Result<(), Trouble> {
     let (id, upto) = (telling.storm.id, i64::from(telling.storm.messages));
-    let (request, answer) = (text(request), text(answer));
+    let (request, answer, short) = (text(request), text(answer), text(&in_short(request)).into_owned());
     let (request, answer) = (&*request, &*answer);
+    // The whole text on the newest of them; on thousands it would outweigh all else in the log.
     sqlx::query!(
-        "UPDATE steps SET perhaps_twice = (perhaps_twice OR state = 'unknown'), state = 'done', request = $3,
+        "UPDATE steps SET perhaps_twice = (perhaps_twice OR state = 'unknown'), state = 'done',
+           request = CASE WHEN storm_number = (SELECT max(storm_number) FROM steps
+             WHERE storm = $1 AND storm_number <= $2 AND state IN ('folded', 'unknown')) THEN $3 ELSE $6 END,
            answer = $4, error = NULL, changed_at = $5
          WHERE storm = $1 AND storm_number <= $2 AND state IN ('folded', 'unknown')",
         id,
         upto,
         request,
         answer,
-        now
+        now,
+        short
     )
     .execute(&mut *connection)
     .await?;

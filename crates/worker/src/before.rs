@@ -1,10 +1,15 @@
 //! How a schedule is before a step changes it: read and noted in the ledger, so that `gluehook undo` can put it back.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use domain::action::Action;
 use domain::breaker::Sign;
 use domain::journal::Before;
 use domain::plan::Step;
-use effects::EffectError;
+use effects::{EffectError, Service};
+use jiff::Timestamp;
 use store::StoreError;
 
 use crate::steps::Stopped;
@@ -12,8 +17,10 @@ use crate::{Deps, process, storms};
 
 /// Another attempt follows so many that failed over reading.
 const PATIENCE: u32 = 1;
-/// So often it is read for a rehearsal.
-const LOOKS: u32 = 2;
+/// A look for a rehearsal takes no longer than this: the event's own steps wait for it.
+const LOOK: Duration = Duration::from_secs(2);
+/// After one that took longer there is none for so long.
+const NO_LOOK: Duration = Duration::from_secs(30);
 
 /// Reads and notes how a schedule is. Answers with what was read in this attempt, so that the change need not read it again.
 ///
@@ -56,27 +63,52 @@ pub(crate) async fn read(
 }
 
 /// How the schedule is that a change without an expression of its own would need; none for any other action. Of a change that is only
-/// rehearsed nothing waits for it: what hotglue does not tell is not known, and said so.
+/// rehearsed nothing waits for it: what hotglue does not tell at once is not known, and said so.
 pub(crate) async fn look(deps: &Deps, action: &Action) -> Option<Before> {
     let Action::SetSchedule { place, expression: None, .. } = action else { return None };
-    let mut why = String::new();
-    for _ in 0..LOOKS {
-        match ask(deps, &place.tenant, action, false).await {
-            Ok(before) => return Some(before),
-            Err(Stopped::Failed {
-                error: EffectError::Transient { why: failed, sign, .. },
-                is_down: false,
-            }) if !matches!(sign, Sign::SlowDown(_) | Sign::Refused) => {
-                why = failed;
-            }
-            Err(Stopped::Failed { error, .. }) => return Some(Before::No { why: error.why().to_owned() }),
-            Err(Stopped::Held(_)) => {
-                return Some(Before::No { why: deps.circuits.why_held(&deps.world.called_for(action)) });
-            }
-            Err(Stopped::Cut) => return Some(Before::No { why: process::CUT.to_owned() }),
-        }
+    let service = deps.world.called_for(action);
+    if !deps.looks.may(&service, deps.clock.now()) {
+        return Some(Before::No { why: skipped(&service) });
     }
-    Some(Before::No { why })
+    let Ok(read) = tokio::time::timeout(LOOK, ask(deps, &place.tenant, action, false)).await else {
+        deps.looks.hung(&service, deps.clock.now());
+        return Some(Before::No {
+            why: format!("{service} did not answer a look within {} s", LOOK.as_secs()),
+        });
+    };
+    Some(match read {
+        Ok(before) => before,
+        Err(Stopped::Failed { error, .. }) => Before::No { why: error.why().to_owned() },
+        Err(Stopped::Held(_)) => Before::No { why: deps.circuits.why_held(&service) },
+        Err(Stopped::Cut) => Before::No { why: process::CUT.to_owned() },
+    })
+}
+
+fn skipped(service: &Service) -> String {
+    format!(
+        "{service} did not answer a look within {} s just before, and is not looked at for {} s then",
+        LOOK.as_secs(),
+        NO_LOOK.as_secs()
+    )
+}
+
+/// Whom a look has found slow: what is only rehearsed must not hold up what is done.
+#[derive(Debug, Default)]
+pub(crate) struct Looks(Mutex<BTreeMap<Service, Timestamp>>);
+
+impl Looks {
+    fn may(&self, service: &Service, now: Timestamp) -> bool {
+        let until = self.lock().get(service).copied();
+        until.is_none_or(|until| until <= now)
+    }
+
+    fn hung(&self, service: &Service, now: Timestamp) {
+        self.lock().insert(service.clone(), now.checked_add(NO_LOOK).unwrap_or(now));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Service, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Were there failed attempts enough? Waits for an outage or a service that asks us to slow down are none.
@@ -105,5 +137,20 @@ async fn ask(deps: &Deps, tenant: &str, action: &Action, needed: bool) -> Result
             };
             Err(Stopped::Failed { error, is_down })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_not_answered_a_look_is_left_alone_for_a_while_and_nobody_else_is() {
+        let (looks, start) = (Looks::default(), Timestamp::UNIX_EPOCH);
+        let slow = Service::Hotglue { env_id: "slow".to_owned() };
+        assert!(looks.may(&slow, start));
+        looks.hung(&slow, start);
+        assert!(!looks.may(&slow, start + Duration::from_secs(29)) && looks.may(&Service::Slack, start));
+        assert!(looks.may(&slow, start + NO_LOOK));
     }
 }

@@ -211,15 +211,15 @@ impl Circuits {
 
     /// Whether this call opened the breaker, or kept it open.
     fn saw(&self, service: &Service, tenant: &str, sign: Sign, why: &str, now: Timestamp) -> bool {
-        self.noting(service, sign, why, |breaker| breaker.saw(tenant, sign, now))
+        self.noting(service, sign == Sign::Refused, why, |breaker| breaker.saw(tenant, sign, now))
     }
 
     /// Changes a breaker by what was seen, and tells people when that opens or closes it. Answers what `note` does: whether the service
-    /// is down by that.
+    /// is down by that. `refused`: it was our key or token that did not do.
     fn noting(
         &self,
         service: &Service,
-        sign: Sign,
+        refused: bool,
         why: &str,
         note: impl FnOnce(&mut Breaker) -> bool,
     ) -> bool {
@@ -246,7 +246,7 @@ impl Circuits {
             self.metrics.circuit(&service.to_string(), after);
             let topic = format!("circuit of {service}");
             if after {
-                let how = if sign == Sign::Refused { "refuses our key or token" } else { "is down" };
+                let how = if refused { "refuses our key or token" } else { "is down" };
                 let sentence = format!("{service} {how}, so what needs it waits in the queue: {why}");
                 self.readiness.warn_about(&topic, Some(&sentence));
                 tracing::warn!(%service, why, "{service} {how}: what needs it waits in the queue until it is back");

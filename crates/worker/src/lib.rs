@@ -39,6 +39,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::alone::Alone;
+use crate::before::Looks;
 use crate::circuits::Circuits;
 use crate::observe::Observer;
 use crate::pulse::Pulse;
@@ -56,6 +57,8 @@ struct Deps {
     /// Our own secrets: none of them is written down.
     secrets: Known,
     circuits: Circuits,
+    /// What rehearsals ask.
+    looks: Looks,
     /// For events that workers may die over.
     alone: Alone,
     metrics: WorkerMetrics,

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::alone::Alone;
 use crate::args::{ADMIN, Args};
+use crate::before::Looks;
 use crate::circuits::Circuits;
 use crate::intake::Intake;
 use crate::lanes::Lanes;
@@ -132,6 +133,7 @@ pub async fn run(args: Args) -> Result<()> {
         surplus: Surplus::default(),
         secrets,
         circuits,
+        looks: Looks::default(),
         alone: Alone::default(),
         observe,
         metrics,

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use domain::journal::{Filter, Seen};
+use domain::journal::{Filter, Seen, StepState};
 use domain::plan::LIVE;
 use sqlx::Connection as _;
 use store::{Access, Store, StoreError};
 use tests::postgres::{Database, WithTls, server};
 
-use super::samples::{arrival, at, decided, id, quiet, tell};
+use super::samples::{arrival, at, decided, decision, id, quiet, tell, verdicts};
 
 fn worker(name: &str) -> Access {
     Access::Worker { worker: name.to_owned() }
@@ -179,6 +179,35 @@ async fn newer_schema_older_schema_and_other_databases_are_refused() {
         let why = refusal(&latin.url, access).await;
         assert!(why.contains("UTF8"), "{why}");
     }
+}
+
+/// An event is decided on anew in the very moment in which a person drops what is held of it.
+#[tokio::test]
+async fn who_decides_anew_and_who_drops_what_is_held_take_their_locks_in_the_same_order() {
+    let database = Database::create().await;
+    let store = Store::open(&database.url, worker("w1")).await.unwrap();
+    decided(&store, 1, &[tell("x")]).await;
+    database.run("UPDATE steps SET state = 'held'").await;
+
+    // As the drop does: first the event, then its steps.
+    let mut dropping = database.connect().await;
+    let mut drop = dropping.begin().await.unwrap();
+    sqlx::raw_sql("SELECT id FROM events FOR NO KEY UPDATE").execute(&mut *drop).await.unwrap();
+    let deciding = tokio::spawn({
+        let store = store.clone();
+        async move { store.record_decision(verdicts(&decision(1, "again", &[tell("x")]))).await }
+    });
+    let mut watching = database.connect().await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut watching).await.unwrap() == 0 {
+        assert!(tokio::time::Instant::now() < deadline, "it waits for the event");
+    }
+    let dropped = "UPDATE steps SET state = 'dropped' WHERE state = 'held'";
+    sqlx::raw_sql(dropped).execute(&mut *drop).await.expect("nobody is in the way of the other");
+    drop.commit().await.unwrap();
+    assert!(deciding.await.unwrap().unwrap().is_some());
+    assert_eq!(store.steps_of(&id(1), LIVE).await.unwrap()[0].state, StepState::Dropped);
 }
 
 #[tokio::test]

@@ -211,6 +211,21 @@ pub(super) async fn what_slack_took_is_done_and_the_last_word_closes_the_storm(s
     assert!(take(store, "w", 7 + PER).await.is_none());
 }
 
+pub(super) async fn the_whole_call_that_told_a_storm_is_kept_once(store: &Store) {
+    storm(store, 1..6, 1).await;
+    let telling = take(store, "w", 6).await.unwrap();
+    let whole = "é".repeat(2_000);
+    let StormEnd::Told { message, answer, next, .. } = told(10) else { panic!() };
+    settle(store, &telling, StormEnd::Told { message, request: whole.clone(), answer, next }, 8).await;
+    let mut kept = Vec::new();
+    for number in 2..6 {
+        let record = store.event(id(number).as_str()).await.unwrap().unwrap();
+        kept.push(record.steps[0].request.clone().unwrap());
+    }
+    let short = "é".repeat(200) + "…";
+    assert_eq!(kept, [short.clone(), short.clone(), short, whole]);
+}
+
 pub(super) async fn an_attempt_that_is_noted_after_its_message_was_told_leaves_the_event_done(store: &Store) {
     storm(store, 1..2, 0).await;
     let telling = take(store, "w", 5).await.unwrap();

@@ -207,10 +207,15 @@ fn then(wave: &Wave, present: &Result<Before, String>, opposite: bool) -> Then {
     Then::PutBack { action: back(expression, enabled) }
 }
 
-/// hotglue may write an expression in its own way.
+/// hotglue may write an expression in its own way, and hand a sixth field (the year) on that it was not given.
 fn is_same(expression: &str, other: &str) -> bool {
-    let parts = |text: &str| text.replace('?', "*").split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    parts(expression) == parts(other)
+    let fields = |text: &str| {
+        let text = text.trim();
+        let cron = text.strip_prefix("cron(").and_then(|cron| cron.strip_suffix(')'));
+        let fields = cron.unwrap_or(text).replace('?', "*");
+        (cron.is_some(), fields.split_whitespace().take(5).map(str::to_owned).collect::<Vec<_>>())
+    };
+    fields(expression) == fields(other)
 }
 
 fn unknown(before: Option<&Before>) -> Then {

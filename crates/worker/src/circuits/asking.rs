@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use domain::breaker::{Breaker, Sign};
-use effects::{EffectError, Service};
+use domain::breaker::Breaker;
+use effects::{Answered, Service};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
@@ -56,14 +56,13 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn heard(mut self, answer: &Result<(), EffectError>) {
+    fn heard(mut self, Answered { heard, why }: &Answered) {
         self.heard = true;
-        let (sign, why) =
-            answer.as_ref().map_or_else(|error| (error.sign(), error.why()), |()| (Sign::Well, ""));
         let Self { circuits, service, .. } = &self;
         let now = circuits.clock.now();
-        let is_down = circuits.noting(service, sign, why, |breaker| breaker.heard(sign, now));
-        tracing::debug!(%service, why, is_down, "asked whether it is there");
+        // Only a call is refused a key: whether it is good for what is asked here says little.
+        let is_down = circuits.noting(service, false, why, |breaker| breaker.heard(*heard, now));
+        tracing::debug!(%service, ?heard, why, is_down, "asked whether it is there");
     }
 }
 

@@ -65,8 +65,14 @@ fn an_expression_that_a_person_has_changed_since_is_left_too() {
     *expression = None;
     let then = planned(vec![kept.clone()], schedule("cron(9 9 * * *)", "DISABLED"), true);
     assert!(matches!(&then, Then::Left { why } if why.contains("by hand")), "{then:?}");
-    let then = planned(vec![kept], schedule("cron(1  2 * * ?)", "DISABLED"), false);
-    assert!(matches!(then, Then::PutBack { .. }), "written in hotglue's own way: {then:?}");
+    for present in ["cron(1  2 * * ?)", "cron(1 2 * * ? *)", " cron(1 2 ? * * *) "] {
+        let then = planned(vec![kept.clone()], schedule(present, "DISABLED"), false);
+        assert!(matches!(then, Then::PutBack { .. }), "written in hotglue's own way: {present} {then:?}");
+    }
+    for present in ["cron(1 2 * * 3 *)", "cron(1 2 * *)", "rate(1 2 * * *)"] {
+        let then = planned(vec![kept.clone()], schedule(present, "DISABLED"), false);
+        assert!(matches!(then, Then::Left { .. }), "{present} {then:?}");
+    }
     let set = change("a", 1, Some(was));
     let then = planned(vec![set], schedule("cron(9 9 * * *)", "DISABLED"), false);
     assert!(matches!(&then, Then::Left { why } if why.contains("by hand")), "{then:?}");

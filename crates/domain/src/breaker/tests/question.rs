@@ -20,10 +20,10 @@ fn after_the_pause_the_question_goes_first_and_its_answer_lets_probes_through() 
     assert!(matches!(breaker.flow(at(1_000)), Flow::Stopped(_)));
     assert!(breaker.asks(at(1_000)));
     assert!(!breaker.asks(at(1_000)), "once at a time");
-    assert!(breaker.heard(Sign::Unreachable, at(1_100)));
+    assert!(breaker.heard(Heard::Trouble, at(1_100)));
     assert_eq!(breaker.asks_in(at(1_100)), Some(FIRST_PAUSE * 2), "the pause has doubled");
     assert!(breaker.asks(at(3_100)));
-    breaker.heard(Sign::Well, at(3_200));
+    breaker.heard(Heard::Well, at(3_200));
     assert_eq!(breaker.flow(at(3_200)), Flow::Probing(PROBES));
     assert_eq!(breaker.permit("a", at(3_200)), Permit::Yes);
     assert!(!breaker.saw("a", Sign::Well, at(3_300)));
@@ -34,7 +34,7 @@ fn after_the_pause_the_question_goes_first_and_its_answer_lets_probes_through() 
 fn a_key_that_the_question_is_refused_for_does_not_keep_it_shut() {
     let mut breaker = askable();
     assert!(breaker.asks(at(1_000)));
-    breaker.heard(Sign::Refused, at(1_000));
+    breaker.heard(Heard::Somebody, at(1_000));
     assert_eq!(breaker.permit("a", at(1_000)), Permit::Yes, "the key may do more than be asked about");
     assert!(breaker.saw("a", Sign::Refused, at(1_000)));
     assert_eq!(breaker.asks_in(at(1_000)), Some(FIRST_PAUSE * 2));
@@ -44,7 +44,7 @@ fn a_key_that_the_question_is_refused_for_does_not_keep_it_shut() {
 fn a_question_that_is_asked_to_slow_down_waits_for_as_long() {
     let mut breaker = askable();
     assert!(breaker.asks(at(1_000)));
-    assert!(breaker.heard(Sign::SlowDown(Some(Duration::from_secs(60))), at(1_000)));
+    assert!(breaker.heard(Heard::SlowDown(Some(Duration::from_secs(60))), at(1_000)));
     assert_eq!((breaker.asks(at(60_999)), breaker.asks(at(61_000))), (false, true));
 }
 
@@ -58,15 +58,15 @@ fn failures_of_one_tenant_are_an_outage_only_when_the_question_is_not_answered()
         }
         assert_eq!(breaker.asks_in(at(0)), Some(Duration::ZERO));
         assert!(breaker.asks(at(0)));
-        assert!(!breaker.heard(Sign::Well, at(0)), "its own trouble");
+        assert!(!breaker.heard(Heard::Well, at(0)), "its own trouble");
     }
     for _ in 0..TRIP {
         breaker.saw("only", Sign::Failing, at(0));
     }
-    assert!(breaker.asks(at(0)) && breaker.heard(Sign::Failing, at(0)));
+    assert!(breaker.asks(at(0)) && breaker.heard(Heard::Trouble, at(0)));
     assert!(matches!(breaker.permit("only", at(0)), Permit::No(_)));
     assert!(breaker.asks(at(1_000)));
-    assert!(!breaker.heard(Sign::Well, at(1_000)), "it was asked over one tenant alone: it is back");
+    assert!(!breaker.heard(Heard::Well, at(1_000)), "it was asked over one tenant alone: it is back");
     assert_eq!(breaker.permit("only", at(1_000)), Permit::Yes);
 }
 
@@ -77,7 +77,7 @@ fn of_several_tenants_whose_calls_all_fail_one_that_was_broken_before_hides_no_o
         let opened = breaker.saw(tenant, Sign::Failing, at(0));
         // What has no effect is answered all the while.
         if breaker.asks(at(0)) {
-            breaker.heard(Sign::Well, at(0));
+            breaker.heard(Heard::Well, at(0));
         }
         opened
     });
@@ -92,20 +92,20 @@ fn an_answer_that_came_while_it_was_asked_counts_more_than_no_answer() {
     }
     assert!(breaker.asks(at(0)));
     breaker.saw("other", Sign::Well, at(1));
-    assert!(!breaker.heard(Sign::Failing, at(2)));
+    assert!(!breaker.heard(Heard::Trouble, at(2)));
 }
 
 #[test]
 fn an_outage_that_only_broken_tenants_meet_is_found_too() {
     let mut breaker = askable();
     assert!(breaker.asks(at(1_000)));
-    breaker.heard(Sign::Well, at(1_000));
+    breaker.heard(Heard::Well, at(1_000));
     breaker.permit("fine", at(1_000));
     breaker.saw("fine", Sign::Well, at(1_000));
     for _ in 0..TRIP {
         assert!(!breaker.saw("t0", Sign::Failing, at(2_000)), "a broken one says nothing");
     }
-    assert!(breaker.asks(at(2_000)) && breaker.heard(Sign::Unreachable, at(2_000)));
+    assert!(breaker.asks(at(2_000)) && breaker.heard(Heard::Trouble, at(2_000)));
 }
 
 #[test]
@@ -117,9 +117,13 @@ fn a_question_whose_answer_is_lost_keeps_nobody_out_for_ever() {
 }
 
 /// An open breaker whose question is answered, and the time: two tenants are there to be probed, in turns, and both fail.
-fn two_are_probed(breaker: &mut Breaker, from: i64, question: Sign) -> i64 {
+fn two_are_probed(breaker: &mut Breaker, from: i64, question: Heard) -> i64 {
+    two_are_probed_for(breaker, from, question, 300_000)
+}
+
+fn two_are_probed_for(breaker: &mut Breaker, from: i64, question: Heard, millis: i64) -> i64 {
     let mut now = from;
-    while breaker.is_open() && now < from + 120_000 {
+    while breaker.is_open() && now < from + millis {
         if breaker.asks(at(now)) {
             breaker.heard(question, at(now));
         }
@@ -144,8 +148,8 @@ fn opened_by_two(breaker: &mut Breaker) {
 fn two_tenants_who_are_alone_there_and_both_fail_are_broken_themselves() {
     let mut breaker = Breaker::with_question();
     opened_by_two(&mut breaker);
-    let now = two_are_probed(&mut breaker, 0, Sign::Well);
-    assert!(now <= 15_000 && !breaker.is_open(), "{now} {breaker:?}");
+    let now = two_are_probed(&mut breaker, 0, Heard::Well);
+    assert!((120_000..180_000).contains(&now) && !breaker.is_open(), "{now} {breaker:?}");
     for tenant in ["a", "b"].repeat(10) {
         assert_eq!(breaker.permit(tenant, at(now)), Permit::Yes);
         assert!(!breaker.saw(tenant, Sign::Failing, at(now)), "they answer for it");
@@ -164,9 +168,9 @@ fn two_tenants_who_are_alone_there_and_both_fail_are_broken_themselves() {
 fn of_a_third_who_fails_before_anyone_is_answered_it_was_an_outage() {
     let mut breaker = Breaker::with_question();
     opened_by_two(&mut breaker);
-    let now = two_are_probed(&mut breaker, 0, Sign::Well);
+    let now = two_are_probed(&mut breaker, 0, Heard::Well);
     assert!(breaker.saw("c", Sign::Failing, at(now)), "and no attempt of it counts");
-    two_are_probed(&mut breaker, now, Sign::Well);
+    two_are_probed(&mut breaker, now, Heard::Well);
     assert!(breaker.is_open(), "{breaker:?}");
     breaker.saw("c", Sign::Well, at(now));
     assert!(!breaker.is_open());
@@ -175,14 +179,63 @@ fn of_a_third_who_fails_before_anyone_is_answered_it_was_an_outage() {
 #[test]
 fn who_is_there_to_be_probed_is_taken_for_broken_only_on_a_good_answer() {
     for (question, mut breaker) in [
-        (Sign::Refused, Breaker::with_question()),
-        (Sign::Failing, Breaker::with_question()),
+        (Heard::Somebody, Breaker::with_question()),
+        (Heard::Stranger, Breaker::with_question()),
+        (Heard::Trouble, Breaker::with_question()),
         // Nobody can be asked.
-        (Sign::Well, Breaker::default()),
+        (Heard::Well, Breaker::default()),
     ] {
         opened_by_two(&mut breaker);
         two_are_probed(&mut breaker, 0, question);
         assert!(breaker.is_open(), "{question:?} {breaker:?}");
+    }
+}
+
+#[test]
+fn one_bad_answer_to_the_question_begins_the_patience_anew() {
+    let mut breaker = Breaker::with_question();
+    opened_by_two(&mut breaker);
+    let now = two_are_probed_for(&mut breaker, 0, Heard::Well, 100_000);
+    assert!(breaker.is_open(), "not long enough");
+    let now = two_are_probed_for(&mut breaker, now, Heard::Stranger, 60_000);
+    let now = two_are_probed_for(&mut breaker, now, Heard::Well, 100_000);
+    assert!(breaker.is_open(), "{breaker:?}");
+    two_are_probed(&mut breaker, now, Heard::Well);
+    assert!(!breaker.is_open(), "{breaker:?}");
+}
+
+#[test]
+fn a_page_in_place_of_an_answer_lets_no_event_of_one_tenant_answer_for_it_either() {
+    let mut breaker = Breaker::with_question();
+    for _ in 0..TRIP {
+        assert!(!breaker.saw("only", Sign::Failing, at(0)));
+    }
+    assert!(breaker.asks(at(0)) && breaker.heard(Heard::Stranger, at(0)));
+    assert!(breaker.asks(at(1_000)) && breaker.heard(Heard::Stranger, at(1_000)), "still the same page");
+    assert_eq!(breaker.permit("only", at(1_000)), Permit::Yes, "the calls find out");
+    assert!(breaker.saw("only", Sign::Failing, at(1_000)));
+    // That there is no such question says nothing, of one tenant alone.
+    let mut breaker = Breaker::with_question();
+    for _ in 0..TRIP {
+        breaker.saw("only", Sign::Failing, at(0));
+    }
+    assert!(breaker.asks(at(0)) && !breaker.heard(Heard::Somebody, at(0)));
+}
+
+#[test]
+fn of_two_who_are_presumed_broken_one_that_can_not_connect_opens_nothing_at_once() {
+    let mut breaker = Breaker::with_question();
+    opened_by_two(&mut breaker);
+    let now = two_are_probed(&mut breaker, 0, Heard::Well);
+    assert!(!breaker.is_open());
+    for _ in 1..TRIP {
+        assert!(!breaker.saw("a", Sign::Unreachable, at(now)), "{breaker:?}");
+    }
+    assert!(breaker.saw("a", Sign::Unreachable, at(now)), "nobody has been at the door so often");
+
+    let mut breaker = Breaker { presumed: ["a".to_owned()].into(), ..Breaker::with_question() };
+    for _ in 1..TRIP {
+        assert!(!breaker.saw("a", Sign::Unreachable, at(0)), "one is not two");
     }
 }
 
@@ -192,7 +245,7 @@ struct Outside {
     /// Fails for all from the first on; else only for the first so many tenants.
     broken: usize,
     tenants: usize,
-    question: Sign,
+    question: Heard,
 }
 
 /// What came of ten minutes, in which each tenant tries every `step`.
@@ -242,7 +295,7 @@ proptest! {
     /// nothing, and no event has to answer for it.
     #[test]
     fn a_question_that_is_answered_while_all_calls_fail_burns_no_attempts(tenants in 3usize..40, step in 200i64..2_000) {
-        let outside = Outside { broken: tenants, tenants, question: Sign::Well };
+        let outside = Outside { broken: tenants, tenants, question: Heard::Well };
         let told = ten_minutes(&mut Breaker::with_question(), outside, step);
         // Pauses of 1, 2, 4, 8, 16 and then 30 seconds.
         prop_assert!(told.calls <= usize::try_from(TRIP).unwrap() + PROBES * 25, "{told:?}");
@@ -253,16 +306,16 @@ proptest! {
     /// Nobody waits for ever: where so few are there, it is theirs, and each of their events comes to an end.
     #[test]
     fn two_whose_calls_all_fail_answer_for_it_when_the_question_is_answered(tenants in 1usize..3, step in 200i64..2_000) {
-        let outside = Outside { broken: tenants, tenants, question: Sign::Well };
+        let outside = Outside { broken: tenants, tenants, question: Heard::Well };
         let told = ten_minutes(&mut Breaker::with_question(), outside, step);
         let rounds = usize::try_from(600_000 / step).unwrap();
-        prop_assert!(told.blamed > rounds * tenants * 9 / 10, "{told:?}");
+        prop_assert!(told.blamed > rounds * tenants * if tenants == 1 { 9 } else { 6 } / 10, "{told:?}");
     }
 
     /// While the question is not answered, no call is made.
     #[test]
     fn no_call_is_risked_while_the_question_is_not_answered(tenants in 1usize..40, step in 200i64..2_000) {
-        for question in [Sign::Failing, Sign::Unreachable, Sign::SlowDown(None)] {
+        for question in [Heard::Trouble, Heard::SlowDown(None)] {
             let outside = Outside { broken: tenants, tenants, question };
             let told = ten_minutes(&mut Breaker::with_question(), outside, step);
             prop_assert!(told.calls <= usize::try_from(TRIP).unwrap() + tenants, "{told:?}");
@@ -273,7 +326,7 @@ proptest! {
     /// A few tenants whose calls always fail keep no other out for long, and are asked about no more than once in TRIP failures.
     #[test]
     fn broken_tenants_do_not_keep_it_shut_to_others(broken in 1usize..8, step in 200i64..2_000) {
-        let outside = Outside { broken, tenants: broken + 1, question: Sign::Well };
+        let outside = Outside { broken, tenants: broken + 1, question: Heard::Well };
         let told = ten_minutes(&mut Breaker::with_question(), outside, step);
         prop_assert!(told.answered > 0 && told.refused_in_a_row < 120_000, "{told:?}");
         prop_assert!(told.questions <= 25 + told.calls / usize::try_from(TRIP).unwrap(), "{told:?}");
@@ -299,7 +352,7 @@ proptest! {
                 }
                 _ if asking => {
                     asking = false;
-                    breaker.heard(if passed % 2 == 0 { Sign::Well } else { Sign::Failing }, at(now));
+                    breaker.heard(if passed % 2 == 0 { Heard::Well } else { Heard::Trouble }, at(now));
                 }
                 _ => {}
             }
@@ -323,7 +376,7 @@ proptest! {
                 2 => { breaker.saw(&tenant, Sign::Failing, at(now)); }
                 3 => { breaker.saw(&tenant, Sign::Unreachable, at(now)); }
                 4 => { breaker.asks(at(now)); }
-                _ => { breaker.heard(Sign::Failing, at(now)); }
+                _ => { breaker.heard(Heard::Trouble, at(now)); }
             }
         }
         breaker.not_asked();
@@ -331,7 +384,7 @@ proptest! {
         while let Permit::No(wait) = breaker.permit("new", at(now)) {
             now += i64::try_from(wait.as_millis()).unwrap().max(1);
             if breaker.asks(at(now)) && answered {
-                breaker.heard(Sign::Well, at(now));
+                breaker.heard(Heard::Well, at(now));
             }
             asked += 1;
             prop_assert!(asked < 1_000, "{breaker:?}");

@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use domain::breaker::{FIRST_PAUSE, TRIP};
+use domain::breaker::{FIRST_PAUSE, Sign, TRIP};
 use domain::config::Config;
 use jiff::Timestamp;
 use sandbox::{Fault, Hotglue, Server, Slack};
@@ -141,4 +141,27 @@ async fn a_question_that_is_dropped_can_be_asked_again_and_who_is_cut_asks_nothi
     stage.circuits.cut.cancel();
     assert!(stage.asked(&service).await, "not asked, and so not back");
     assert!(stage.circuits.with(&service, |breaker| breaker.asks(stage.circuits.clock.now())));
+}
+
+#[tokio::test]
+async fn a_page_in_place_of_an_answer_speaks_for_nobody_however_long_two_tenants_fail() {
+    for fault in [Fault::Status(200, "<html>".into()), Fault::Status(302, String::new())] {
+        let stage = Stage::new().await;
+        stage.hotglue.every(1, fault);
+        for tenant in ["a", "b", "a", "b", "a"] {
+            stage.fails(&hotglue(), tenant).await;
+        }
+        assert!(stage.circuits.is_down(&hotglue()));
+        // Ten minutes of probes.
+        for _ in 0..600 {
+            pass(Duration::from_secs(1));
+            for tenant in ["a", "b"] {
+                if let Ok(probe) = stage.circuits.enter(&hotglue(), tenant).await {
+                    assert!(probe.ended(Sign::Failing, "page"), "no attempt counts");
+                }
+            }
+            assert!(stage.asked(&hotglue()).await);
+        }
+        assert!(stage.hotglue.calls().len() > 5, "it is asked all the while");
+    }
 }
