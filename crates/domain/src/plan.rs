@@ -82,10 +82,28 @@ pub enum Verdict {
         /// In `mode = "shadow"`: nothing comes of it, and the event is not buried.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         shadow: bool,
+        /// In `mode = "shadow"`: what would have been taken before the step that could not be worked out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        before: Vec<Action>,
     },
 }
 
 impl Verdict {
+    /// What a rule in shadow would have taken; none of a rule that is not in shadow, or did not match.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<&[Action]> {
+        match self {
+            Self::Shadow { actions } | Self::Broken { shadow: true, before: actions, .. } => Some(actions),
+            Self::Off
+            | Self::OtherKind
+            | Self::NotHeld { .. }
+            | Self::Unchanged
+            | Self::Silenced { .. }
+            | Self::Matched { .. }
+            | Self::Broken { .. } => None,
+        }
+    }
+
     /// The rule took the event, in shadow: nothing was done for it.
     #[must_use]
     pub fn is_shadow(&self) -> bool {
@@ -158,7 +176,12 @@ impl Plan {
                 verdict.verdict =
                     Verdict::Shadow { actions: of_rule.map(|step| step.action.clone()).collect() };
             }
-            if let Verdict::Broken { steps, shadow, .. } = &mut verdict.verdict {
+            if let Verdict::Broken { steps, shadow, before, .. } = &mut verdict.verdict {
+                // That of a rule in shadow has it already.
+                if !*shadow {
+                    let of_rule = self.steps.iter().filter(|step| step.rule == verdict.rule);
+                    *before = of_rule.map(|step| step.action.clone()).collect();
+                }
                 (*steps, *shadow) = (0, true);
             }
         }

@@ -91,7 +91,7 @@ pub fn compare(
     let mut spoke = false;
     for given in &decision.verdicts {
         let wanted = question.rule.as_deref().is_none_or(|rule| rule == given.rule);
-        let Verdict::Shadow { actions } = &given.verdict else { continue };
+        let Some(actions) = given.verdict.rehearsed() else { continue };
         if !wanted {
             continue;
         }

@@ -392,7 +392,7 @@ async fn rehearsed(
     mut verdicts: Vec<RuleVerdict>,
 ) -> Vec<RuleVerdict> {
     for given in &mut verdicts {
-        if let Verdict::Shadow { actions } = &given.verdict
+        if let Some(actions) = given.verdict.rehearsed()
             && given.would.is_empty()
         {
             let mut would = Vec::with_capacity(actions.len());

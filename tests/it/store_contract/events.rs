@@ -100,7 +100,15 @@ pub(super) async fn decision_names_the_rules_that_took_the_event(store: &Store) 
             verdict("matched", Verdict::Matched { steps: 0 }),
             verdict("not-held", Verdict::NotHeld { line: 2, why: Some("no".to_owned()) }),
             verdict("shadow", Verdict::Shadow { actions: vec![tell("x")] }),
-            verdict("broken", Verdict::Broken { why: "no such name".to_owned(), steps: 0, shadow: false }),
+            verdict(
+                "broken",
+                Verdict::Broken {
+                    why: "no such name".to_owned(),
+                    steps: 0,
+                    shadow: false,
+                    before: Vec::new(),
+                },
+            ),
             verdict("silenced", Verdict::Silenced { by: "matched".to_owned() }),
             verdict("unchanged", Verdict::Unchanged),
         ],

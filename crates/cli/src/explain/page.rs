@@ -143,7 +143,7 @@ struct Rehearsed<'a> {
 }
 
 fn of_shadow<'a>(recorded: &'a RuleVerdict, fate: Option<&Fate>) -> Vec<Rehearsed<'a>> {
-    let Verdict::Shadow { actions } = &recorded.verdict else { return Vec::new() };
+    let Some(actions) = recorded.verdict.rehearsed() else { return Vec::new() };
     let of = |(place, action)| Rehearsed {
         action,
         would: recorded.would.get(place),

@@ -146,6 +146,7 @@ async fn fates(
 pub(super) fn same(then: Option<&Verdict>, now: Option<&Verdict>) -> bool {
     match (then, now) {
         (Some(Verdict::Shadow { actions }), Some(Verdict::Matched { steps })) => actions.len() == *steps,
+        (Some(Verdict::Broken { why: then, .. }), Some(Verdict::Broken { why: now, .. })) => then == now,
         (then, now) => then == now,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::action::{Action, Which};
 use domain::journal::{EventRecord, Outcome, StepRecord, StepState};
 use domain::names::EventId;
-use domain::plan::{Decision, LIVE, Verdict};
+use domain::plan::{Decision, LIVE};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -216,7 +216,7 @@ fn moments(record: &EventRecord) -> Vec<Moment> {
 
 fn would(decision: &Decision) -> impl Iterator<Item = What> + '_ {
     decision.verdicts.iter().flat_map(|given| {
-        let actions = if let Verdict::Shadow { actions } = &given.verdict { actions.as_slice() } else { &[] };
+        let actions = given.verdict.rehearsed().unwrap_or_default();
         actions.iter().map(|action| What::Would {
             run: decision.run.clone(),
             rule: given.rule.clone(),

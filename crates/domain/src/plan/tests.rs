@@ -15,7 +15,7 @@ fn verdict(rule: &str, verdict: Verdict) -> RuleVerdict {
 }
 
 fn broken_after(steps: usize) -> Verdict {
-    Verdict::Broken { why: "no tap".to_owned(), steps, shadow: false }
+    Verdict::Broken { why: "no tap".to_owned(), steps, shadow: false, before: Vec::new() }
 }
 
 fn decision(verdicts: Vec<RuleVerdict>, steps: Vec<Step>) -> Decision {

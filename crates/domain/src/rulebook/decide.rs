@@ -100,10 +100,14 @@ pub(super) fn apart(book: &Rulebook, case: &Case<'_>, context: &Context) -> Vec<
             }
             match steps::plan(book, rule, &compiled.steps, case, context) {
                 Planned::Asks(needs) => Fate::Asks(needs),
-                Planned::Broken { why, .. } if rule.mode == Mode::Shadow => Fate::plain(broken(why)),
+                Planned::Broken { why, before } if rule.mode == Mode::Shadow => {
+                    let before = distinct(before);
+                    Fate::plain(Verdict::Broken { why, steps: 0, shadow: true, before })
+                }
                 Planned::Broken { why, before } => {
                     let actions = distinct(before);
-                    let verdict = Verdict::Broken { why, steps: actions.len(), shadow: false };
+                    let verdict =
+                        Verdict::Broken { why, steps: actions.len(), shadow: false, before: Vec::new() };
                     // The value of `changed` is not remembered: sent back by a person, the rule has to match again.
                     Fate::Settled { verdict, actions, new_value: None }
                 }
@@ -176,7 +180,7 @@ fn matched(rule: &Rule, compiled: &Compiled, case: &Case<'_>, context: &Context)
 
 /// Nothing of it is done.
 fn broken(why: String) -> Verdict {
-    Verdict::Broken { why, steps: 0, shadow: false }
+    Verdict::Broken { why, steps: 0, shadow: false, before: Vec::new() }
 }
 
 /// A value as canonical JSON text: the same value is always the same text.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::event::Event;
 use crate::journal::counted_as;
-use crate::plan::{Decision, RuleVerdict, Verdict};
+use crate::plan::{Decision, RuleVerdict};
 use crate::rulebook::{Fold, Limit, Rulebook};
 use crate::storm::Kind;
 
@@ -33,7 +33,7 @@ impl Terms {
     /// Those of a verdict in shadow; none where nothing would hold it back.
     #[must_use]
     pub fn of(book: &Rulebook, event: &Event, run: &str, given: &RuleVerdict) -> Option<Self> {
-        let Verdict::Shadow { actions } = &given.verdict else { return None };
+        let actions = given.verdict.rehearsed()?;
         let rule = book.rules().iter().find(|rule| rule.name == given.rule)?;
         if rule.limit.is_none() && rule.fold.is_none() {
             return None;

@@ -123,3 +123,16 @@ fn what_the_shadow_would_have_been_held_back_from_is_nothing_that_it_would_have_
     compare(&mut found, &replacing(), &decision, &both, &fates);
     assert_eq!((found["new"].same, found["new"].differs()), (1, false), "both are held");
 }
+
+#[test]
+fn what_would_have_come_to_nothing_or_after_a_failure_is_not_added() {
+    let mut decision = decision(&[], Some(&["a", "b", "c", "d"]));
+    let call = || Would::Nothing { why: "hotglue reports none".to_owned() };
+    let would = vec![call(), call(), Would::Fail { why: "no channel".to_owned() }, call()];
+    decision.verdicts[1].would = would;
+    let question = Question::default();
+    assert!(!compared(&question, std::slice::from_ref(&decision))["new"].differs());
+    // Where it was not recorded, everything counts.
+    decision.verdicts[1].would.clear();
+    assert_eq!(compared(&question, &[decision])["new"].would_add["slack"], 4);
+}

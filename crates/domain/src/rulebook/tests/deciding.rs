@@ -197,6 +197,23 @@ fn in_shadow_changed_remembers_on_its_own_what_it_would_have_told() {
 }
 
 #[test]
+fn in_shadow_what_comes_before_a_step_that_breaks_is_known_as_it_would_be_done_live() {
+    let text = "[[rule]]\nname='r'\nmode='MODE'\n[[rule.do]]\naction='disable_schedule'\nof='source'\n[[rule.do]]\naction='slack'\ntext='{{ payload.zz.y }}'\n";
+    let (event, facts, flow) = (failed_job(), Facts::default(), flow());
+    let decided = |mode: &str| {
+        let book = book(&text.replace("MODE", mode));
+        book.decide(&case(&event, &facts, &flow)).expect("asks nothing")
+    };
+    let (live, shadow) = (decided("live"), decided("shadow"));
+    let done: Vec<_> = live.steps.iter().map(|step| step.action.clone()).collect();
+    assert_eq!(done.len(), 1);
+    assert_eq!(shadow.verdicts[0].verdict.rehearsed(), Some(done.as_slice()));
+    assert!(shadow.steps.is_empty() && shadow.broken().is_none());
+    assert_eq!(live.verdicts[0].verdict.rehearsed(), None);
+    assert_eq!(live.observed().verdicts[0].verdict.rehearsed(), Some(done.as_slice()));
+}
+
+#[test]
 fn of_all_means_the_target_too_where_there_is_one() {
     let text = "[[rule]]\nname='r'\n[[rule.do]]\naction='disable_schedule'\n";
     let book = book(text);
