@@ -198,11 +198,14 @@ impl Breaker {
 
     /// When to look whether the neutral question is to be asked: after so long. None while there is no cause to.
     #[must_use]
-    pub fn asks_in(&self, now: Timestamp) -> Option<Duration> {
+    pub fn asks_in(&mut self, now: Timestamp) -> Option<Duration> {
+        self.advance(now);
         let due = match &self.state {
             State::Closed { unasked, .. } if *unasked >= TRIP => now,
             State::Open { until, .. } => *until,
-            State::Closed { .. } | State::Probing { .. } => return None,
+            // A round of probes may end by time alone, which nobody tells.
+            State::Probing { .. } => return self.askable.then_some(PROBING),
+            State::Closed { .. } => return None,
         };
         if self.asking {
             return Some(PROBING);

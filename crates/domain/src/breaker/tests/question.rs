@@ -205,6 +205,17 @@ fn one_bad_answer_to_the_question_begins_the_patience_anew() {
 }
 
 #[test]
+fn a_round_that_ends_by_time_is_followed_by_the_question() {
+    let mut breaker = askable();
+    assert!(breaker.asks(at(1_000)));
+    breaker.heard(Heard::Well, at(1_000));
+    breaker.permit("a", at(1_000));
+    breaker.saw("a", Sign::Failing, at(1_000));
+    assert!(breaker.asks_in(at(1_000)).is_some(), "who asks looks again, though nobody calls");
+    assert_eq!(breaker.asks_in(at(11_000)), Some(FIRST_PAUSE * 2));
+}
+
+#[test]
 fn a_page_in_place_of_an_answer_lets_no_event_of_one_tenant_answer_for_it_either() {
     let mut breaker = Breaker::with_question();
     for _ in 0..TRIP {
