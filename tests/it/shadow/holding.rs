@@ -118,7 +118,7 @@ async fn what_a_person_has_dropped_was_not_done() {
         for part in [
             "new: 2 events, the same about 1",
             "would add: 1 × disable_schedule, 1 × slack",
-            "planned and not done, held or dropped by a person: 1 × disable_schedule, 1 × slack",
+            "planned and not done: held, dropped by a person, or failed: 1 × disable_schedule, 1 × slack",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }

@@ -185,12 +185,9 @@ pub(super) async fn list(
     search: Result<Query<Search>, QueryRejection>,
 ) -> Response {
     let house = &*house;
-    let search = match search {
-        Ok(Query(search)) => search,
-        Err(_) => {
-            let sentence = "this page is narrowed by tenant, status, outcome, rule, error, since and before, each once; gluehook events list knows more";
-            return house.view.problem(StatusCode::BAD_REQUEST, sentence);
-        }
+    let Ok(Query(search)) = search else {
+        let sentence = "this page is narrowed by tenant, status, outcome, rule, error, since and before, each once; gluehook events list knows more";
+        return house.view.problem(StatusCode::BAD_REQUEST, sentence);
     };
     let filter = match search.filter(house.clock.now()) {
         Ok(filter) => filter,

@@ -87,9 +87,20 @@ fn a_rule_that_can_no_more_be_carried_out_is_told_with_the_cause() {
         &job(&json!({})),
         &Facts::default(),
     );
+    let [(_, Difference::Dropped(_)), (rule, Difference::Broken(why))] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert!(rule == "a" && why.contains("nope"), "{found:?}");
+}
+
+#[test]
+fn what_a_rule_would_do_before_the_step_that_breaks_it_is_told_too() {
+    let more =
+        format!("{}[[rule.do]]\naction='slack'\ntext='{{{{ payload.nope }}}}'\n", slack("a", "true", "x"));
+    let found = against("", &more, &job(&json!({})), &Facts::default());
     assert!(
-        matches!(&found[..], [(rule, Difference::Broken(why))] if rule == "a" && why.contains("nope")),
-        "{found:?}"
+        matches!(&found[..], [(_, Difference::Added(_)), (_, Difference::Broken(_))]),
+        "what comes before it is done live: {found:?}"
     );
 }
 

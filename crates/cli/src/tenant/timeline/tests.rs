@@ -1,4 +1,5 @@
 use domain::action::Place;
+use domain::plan::Verdict;
 
 use super::*;
 use crate::events::show::tests::record;
