@@ -4,16 +4,15 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use tests::program::{PATIENCE, Program};
+use tests::program::{PATIENCE, Program, free_ports};
 use tests::stage::{client, secrets};
 
 const CONFIG: &str =
     "[[endpoint]]\nname = \"hotglue\"\nsource = \"hotglue\"\nsecrets = [\"env:HOTGLUE_WEBHOOK_SECRET\"]\n";
 
 /// Ports of nats-server, ingest, its probes, those of the worker, the console and its probes, which nobody uses right now.
-fn free_ports() -> Vec<u16> {
-    let free: Vec<_> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    free.iter().map(|free| free.local_addr().unwrap().port()).collect()
+fn six_free_ports() -> Vec<u16> {
+    free_ports(6)
 }
 
 fn up(home: &Path, ports: &[u16]) -> Program {
@@ -46,7 +45,7 @@ async fn until_nobody_listens(ports: &[u16]) {
 #[tokio::test]
 async fn killed_it_leaves_nothing_running_and_the_next_one_starts() {
     let home = tempfile::tempdir().unwrap();
-    let ports = free_ports();
+    let ports = six_free_ports();
     let mut first = up(home.path(), &ports);
     first.line("Gluehook is running").await;
     first.kill().await;
@@ -60,7 +59,7 @@ async fn killed_it_leaves_nothing_running_and_the_next_one_starts() {
 #[tokio::test]
 async fn the_console_is_served_and_left_out_where_something_else_listens() {
     let home = tempfile::tempdir().unwrap();
-    let ports = free_ports();
+    let ports = six_free_ports();
     let mut running = up(home.path(), &ports);
     running.line("Gluehook is running").await;
     let page = client().get(format!("http://127.0.0.1:{}/", ports[4])).send().await.unwrap();

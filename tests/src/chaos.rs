@@ -11,7 +11,6 @@ mod steps;
 pub mod tally;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -162,14 +161,6 @@ async fn reached(what: &str, holds: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "it did not come to that: {what}");
         sleep(LOOK_EVERY).await;
     }
-}
-
-/// Ports of this machine that nobody uses right now.
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
-    let port = |listener: &TcpListener| listener.local_addr().expect("it has an address").port();
-    listeners.iter().map(port).collect()
 }
 
 /// The figures of all rounds, by scenario, and in all.

@@ -92,8 +92,7 @@ impl WithTls {
     /// When it can't be started.
     #[must_use]
     pub fn start() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        let port = port.expect("a free port").port();
+        let port = crate::program::free_ports(1)[0];
         let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tls");
         // Postgres may be another user than we are: its way there must be open.
         let home = tempfile::Builder::new().prefix("gluehook-tls-").tempdir().expect("a directory");

@@ -1,5 +1,6 @@
 //! Starts the compiled programs as real processes and reads what they say.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -174,4 +175,23 @@ pub async fn run(name: &str, args: &[String], env: &[(String, String)]) -> (i32,
     let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// Ports of this machine that nobody uses right now, and that the system hands out to nobody who asks for any: until a program
+/// takes one, no other test gets it.
+///
+/// # Panics
+/// When there are none.
+#[must_use]
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let mut free = Vec::new();
+    for _ in 0..1_000 {
+        if free.len() < count
+            && let Ok(listener) = TcpListener::bind(("127.0.0.1", fastrand::u16(20_000..32_000)))
+        {
+            free.push(listener);
+        }
+    }
+    assert_eq!(free.len(), count, "so many ports are free");
+    free.iter().map(|listener| listener.local_addr().expect("it has an address").port()).collect()
 }

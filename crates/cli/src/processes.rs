@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::future::Future;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -297,8 +298,20 @@ pub(crate) fn sibling(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// A port of 127.0.0.1 that is free now. A child takes it a moment later.
+/// A port of 127.0.0.1 that is free now. A child takes it a moment later, so it is none of those that the system hands out to
+/// whoever asks for any: another program could have it by then, and answer in the child's place.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    /// Below those that Linux, macOS and IANA hand out.
+    const FIRST: u64 = 20_000;
+    const MANY: u64 = 12_000;
+    for _ in 0..100 {
+        // Keyed anew each time: a random number without a crate for it.
+        let random = RandomState::new().build_hasher().finish() % MANY;
+        let port = u16::try_from(FIRST + random).map_err(io::Error::other)?;
+        if let Ok(free) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return free.local_addr();
+        }
+    }
     std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
 

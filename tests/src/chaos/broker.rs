@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{free_ports, reached};
+use super::reached;
 use crate::nats;
+use crate::program::free_ports;
 
 /// The nodes; each has its port and its store for the whole run.
 #[derive(Debug)]

@@ -13,10 +13,11 @@ use store::{Access, Store};
 use super::broker::Broker;
 use super::load::Load;
 use super::process::Process;
+use super::reached;
 use super::scenario::{Database, Needs, Spool};
-use super::{free_ports, reached};
 use crate::postgres;
 use crate::program::binary;
+use crate::program::free_ports;
 use crate::stage::{API_KEY, ENV, FLOW, SLACK_TOKEN, client, secrets};
 
 /// The shell refuses files of more than 256 KiB; a write beyond is an error, as on a full disk or over a quota.
