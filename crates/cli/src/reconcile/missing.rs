@@ -57,7 +57,7 @@ impl Door {
     }
 
     /// Seals what hotglue says of a job as if it had posted it: proven with our own secret, because we have it from hotglue
-    /// itself. The same job has the same id each time.
+    /// itself. As long as hotglue tells the same of a job, its id is the same.
     fn seal(&self, body: Vec<u8>, now: Timestamp) -> Option<Envelope> {
         let body = Bytes::from(body);
         let signature = send::sign(&self.proof, &self.secret, &self.endpoint, &body).ok()?;
